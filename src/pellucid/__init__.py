@@ -1,0 +1,1 @@
+"""Pellucid explains what PyTorch models base their predictions on."""

@@ -1,0 +1,60 @@
+"""Errors and warnings of Pellucid, and the one wording in which arguments are refused.
+
+Every refusal says three things: what was given, why it cannot be used, and what to pass instead.
+"""
+
+from __future__ import annotations
+
+
+class PellucidError(Exception):
+    """Base of every error that Pellucid raises on its own account."""
+
+
+class InvalidValueError(PellucidError, ValueError):
+    """An argument has the right type but a value that cannot be used."""
+
+
+class InvalidTypeError(PellucidError, TypeError):
+    """An argument has a type that cannot be used, or a keyword is not known."""
+
+
+class PellucidWarning(UserWarning):
+    """Base of every warning that Pellucid gives."""
+
+
+class ConvergenceWarning(PellucidWarning):
+    """A numerical integral has not converged: the attributions do not sum to the difference of outputs."""
+
+
+class SamplingWarning(PellucidWarning):
+    """An estimate from random samples is too noisy to be read value by value."""
+
+
+class TrainingModeWarning(PellucidWarning):
+    """The model is in training mode and holds modules that behave differently there."""
+
+
+class ExpansionWarning(PellucidWarning):
+    """Rows of the batch influence each other, so every sample needs a forward pass of its own."""
+
+
+class UnusedInputWarning(PellucidWarning):
+    """An input has no influence on the explained output."""
+
+
+class NonFiniteWarning(PellucidWarning):
+    """A result holds NaN or infinite values."""
+
+
+def invalid_value(name: str, given: str, why: str, instead: str) -> InvalidValueError:
+    """Build the error for an argument whose value cannot be used."""
+    return InvalidValueError(_sentence(name, given, why, instead))
+
+
+def invalid_type(name: str, given: str, why: str, instead: str) -> InvalidTypeError:
+    """Build the error for an argument whose type cannot be used."""
+    return InvalidTypeError(_sentence(name, given, why, instead))
+
+
+def _sentence(name: str, given: str, why: str, instead: str) -> str:
+    return f"{name} is {given}, but {why}. Pass {instead}."
