@@ -15,7 +15,7 @@ FRAME = "#c8c8c8"
 """The colour of an outline: it marks the border of a white map and recedes behind a coloured one."""
 
 INK = "#404040"
-"""The colour of notes and tick labels."""
+"""The colour of notes, which have a white box; other text has the colour of the user's matplotlib style."""
 
 
 def new_figure(fig_size: tuple[float, float], columns: int, use_pyplot: bool) -> tuple[Figure, list[Axes]]:
@@ -70,9 +70,9 @@ def bar_below(
     figure: FigureBase = space.figure
     colorbar = figure.colorbar(mappable, cax=space, orientation="horizontal", **options)
     colorbar.outline.set_color(FRAME)
-    colorbar.ax.tick_params(colors=INK, color=FRAME, labelsize="small", length=3)
+    colorbar.ax.tick_params(color=FRAME, labelsize="small", length=3)
     if label:
-        colorbar.set_label(label, color=INK, fontsize="small")
+        colorbar.set_label(label, fontsize="small")
     return colorbar
 
 

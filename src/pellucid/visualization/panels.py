@@ -15,7 +15,7 @@ from pellucid.errors import invalid_type, invalid_value
 from pellucid.visualization.arrays import ArrayLike, as_floats, attribution_map, image_array, picture
 from pellucid.visualization.checks import check_same_shape
 from pellucid.visualization.colors import NEGATIVE, POSITIVE, checked_limit, signed_colormap
-from pellucid.visualization.figures import FRAME, INK, bar_below, bare_axis, write_note
+from pellucid.visualization.figures import FRAME, bar_below, bare_axis, write_note
 from pellucid.visualization.normalize import FloatArray
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def draw_bars(
     bars = ax.barh(
         rows, sizes, color=[POSITIVE[2] if size > 0 else NEGATIVE[2] for size in sizes], height=0.7
     )
-    ax.bar_label(bars, [signed_number(size) for size in sizes], padding=3, color=INK, fontsize="small")
+    ax.bar_label(bars, [signed_number(size) for size in sizes], padding=3, fontsize="small")
     ax.set_yticks(rows, labels)
     ax.invert_yaxis()
     ax.set_xlim(-1.45 * bound, 1.45 * bound)  # room for the numbers beside the longest bars
@@ -173,9 +173,9 @@ def ranked(values: FloatArray, names: Sequence[str], top: int) -> tuple[FloatArr
 
 def style_bars(ax: Axes) -> None:
     """Give a bar chart a line at zero, a label, and little else."""
-    ax.axvline(0.0, color=INK, linewidth=0.8)
-    ax.set_xlabel("attribution", color=INK, fontsize="small")
-    ax.tick_params(axis="x", colors=INK, color=FRAME, labelsize="small")
+    ax.axvline(0.0, color=ax.xaxis.label.get_color(), linewidth=0.8)
+    ax.set_xlabel("attribution", fontsize="small")
+    ax.tick_params(axis="x", color=FRAME, labelsize="small")
     ax.tick_params(axis="y", length=0)
     ax.grid(visible=False)
     for side, spine in ax.spines.items():
