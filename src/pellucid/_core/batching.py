@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-CPU_BUDGET = 32 * 2**20
+CPU_BUDGET = 24 * 2**20
 """Bytes kept for the backward pass of one block on a CPU: what its caches and allocator handle well."""
 DEVICE_SHARE = 1 / 16
 """Share of an accelerator's memory that one block may keep."""

@@ -1,0 +1,43 @@
+# Two commands for everyone: `make demo` and `make test`. Both work from a bare clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format types budgets bench clean
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(STAMP)  ## train a small CNN on real digits and write a report of its explanations
+	$(BIN)/python -m examples.digits
+
+test: $(STAMP)  ## run all tests, with coverage
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+lint: $(STAMP)  ## check format and style
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: $(STAMP)  ## put the code into its format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: $(STAMP)  ## check types
+	$(BIN)/mypy
+
+budgets: $(STAMP)  ## check sizes, imports and docstrings against their budgets
+	$(BIN)/python -m pytest --quiet -p no:doctest tests/test_budgets.py
+
+bench: $(STAMP)  ## compare time and memory with the bare evaluations and with Captum
+	$(BIN)/python -m benchmarks.gradients
+
+clean:  ## remove what the commands made
+	rm -rf $(VENV) demo-report .mypy_cache .pytest_cache .ruff_cache .coverage

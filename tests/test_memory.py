@@ -1,0 +1,117 @@
+"""Memory is bounded whatever the number of steps, samples or examples."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.measure import peak_megabytes
+from pellucid._core.batching import CPU_BUDGET, RowLimit
+from pellucid.attr import GradientShap, IntegratedGradients
+from tests.models import DOUBLE, cnn
+
+SETUP = """
+from benchmarks.models import resnet
+from pellucid.attr import GradientShap, IntegratedGradients, NoiseTunnel, Saliency
+model, x = resnet(), torch.randn(4, 3, 32, 32)
+IntegratedGradients(model).attribute(x[:1], target=0, n_steps=2)
+"""
+
+CALLS = {
+    "integrated gradients": "IntegratedGradients(model).attribute(x, target=0, n_steps={})",
+    "gradient shap": "GradientShap(model).attribute(x, target=0, baselines=0.1, n_samples={})",
+    "smoothgrad": "NoiseTunnel(Saliency(model)).attribute(x, target=0, nt_samples={})",
+}
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak is read from Linux's proc")
+@pytest.mark.parametrize("name", CALLS)
+def test_peak_memory_is_flat_in_steps_and_samples(name):
+    """Twenty times as much work, the same peak but for allocator noise; all at once it would be twenty times too."""
+    few, many = (peak_megabytes(SETUP, CALLS[name].format(n)) for n in (20, 400))
+    assert few > 5, "the probe sees nothing"
+    assert many <= 1.5 * few + 10
+
+
+def test_rows_that_keep_more_make_smaller_chunks():
+    """The second chunk is cut by what the rows of the first one kept."""
+    sizes = []
+    model = cnn()
+
+    def counting(v):
+        sizes.append(len(v))
+        return model(v)
+
+    x = torch.randn(1, 2, 32, 32, dtype=DOUBLE)
+    IntegratedGradients(counting).attribute(x, target=0, n_steps=2000)
+    passes = sizes[2:]
+    assert passes[0] <= 65
+    assert max(passes) <= 2000
+    assert sum(passes) == 2000 + 1
+    kept_per_row = 32 * 32 * 8 * 4  # at least the first layer's output
+    assert max(passes) * kept_per_row <= 2 * CPU_BUDGET
+
+
+def test_chunks_are_the_same_in_every_run():
+    def sizes():
+        seen = []
+        model = cnn()
+
+        def counting(v):
+            seen.append(len(v))
+            return model(v)
+
+        IntegratedGradients(counting).attribute(torch.ones(3, 2, 16, 16, dtype=DOUBLE), target=0, n_steps=300)
+        return seen
+
+    assert sizes() == sizes()
+
+
+def test_a_cap_is_kept():
+    for cap in (1, 3, 5, 64):
+        sizes = []
+
+        def counting(v, sizes=sizes):
+            sizes.append(len(v))
+            return (v**2).sum(1)
+
+        IntegratedGradients(counting).attribute(torch.ones(4, 3), n_steps=30, internal_batch_size=cap)
+        GradientShap(counting).attribute(torch.ones(4, 3), 0.0, n_samples=30, internal_batch_size=cap, seed=1)
+        gradients = [s for s in sizes if s != 4]
+        anchor = min(cap, 4)
+        assert max(gradients, default=0) <= cap + anchor
+
+
+def test_out_of_memory_halves_the_chunk_and_goes_on():
+    """What an accelerator raises when a chunk does not fit; the results are those of any other chunk."""
+    sizes = []
+
+    def small(v):
+        sizes.append(len(v))
+        if len(v) > 10:
+            raise torch.OutOfMemoryError("too large")
+        return (v**3).sum(1)
+
+    x = torch.randn(2, 3, dtype=DOUBLE)
+    found = IntegratedGradients(small).attribute(x, n_steps=50)
+    assert torch.allclose(found, x**3, atol=1e-12)
+    assert max(sizes) > 10
+
+
+def test_out_of_memory_of_a_single_row_is_passed_on():
+    calls = []
+
+    def never(v):
+        calls.append(1)
+        if len(calls) > 2:
+            raise torch.OutOfMemoryError("too large")
+        return (v**3).sum(1)
+
+    with pytest.raises(torch.OutOfMemoryError):
+        IntegratedGradients(never).attribute(torch.randn(2, 3), n_steps=50)
+
+
+def test_a_limit_set_by_the_user_is_not_learned_over():
+    limit = RowLimit.of((torch.zeros(2, 3),), 7)
+    limit.learn(10**9, 7)
+    assert limit.rows == 7
