@@ -1,1 +1,30 @@
-"""Pellucid explains what PyTorch models base their predictions on."""
+"""Pellucid explains what PyTorch models base their predictions on.
+
+``pellucid.explain`` is the one-line door, ``pellucid.attr`` holds the methods under their established names.
+"""
+
+from pellucid import attr, errors
+from pellucid._core.arguments import shared
+from pellucid._core.output import select_output
+from pellucid._core.report import Notice, Report, recording
+from pellucid.explaining import explain
+from pellucid.explanation import Cost, Explanation, load
+from pellucid.registry import MethodInfo, methods
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Cost",
+    "Explanation",
+    "MethodInfo",
+    "Notice",
+    "Report",
+    "attr",
+    "errors",
+    "explain",
+    "load",
+    "methods",
+    "recording",
+    "select_output",
+    "shared",
+]

@@ -1,0 +1,254 @@
+"""The door: whatever a user passes is checked and turned into one internal form, before any model call."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid._core.arguments import Arguments
+from pellucid._core.output import accept_target
+from pellucid._core.site import InputSite, Question
+from pellucid._core.structure import names_of
+from pellucid.errors import invalid_type, invalid_value
+
+
+def accept_question(forward: Any, inputs: Any, target: Any = None, arguments: Any = None) -> Question:
+    """Check what is asked: a function, its inputs, the explained output and the additional arguments.
+
+    Args:
+        forward: the function to explain.
+        inputs: a floating-point tensor (N, ...) or a tuple of such.
+        target: see ``pellucid.typing.TargetLike``.
+        arguments: additional arguments of the function: nothing, one or a tuple.
+
+    Returns:
+        The question in its internal form.
+
+    Raises:
+        InvalidTypeError: for a wrong type or dtype.
+        InvalidValueError: for an empty batch, batch sizes that differ, or NaN and infinite values.
+    """
+    tensors = accept_inputs(inputs)
+    examples = tensors[0].shape[0]
+    site = InputSite(accept_forward(forward), tensors, Arguments.accept(arguments, examples))
+    return Question(site, accept_target(target, examples), inputs)
+
+
+def accept_forward(forward: Any) -> Callable[..., Any]:
+    """Check that there is something to call."""
+    if not callable(forward):
+        raise invalid_type(
+            "forward_func",
+            f"a {type(forward).__name__}",
+            "it cannot be called",
+            "a torch.nn.Module or a function",
+        )
+    return forward  # type: ignore[no-any-return]  # callable() does not narrow to a callable that returns Any
+
+
+def accept_inputs(inputs: Any) -> tuple[Tensor, ...]:
+    """Check the inputs and detach them."""
+    if isinstance(inputs, list):
+        raise invalid_type("inputs", "a list", "its meaning would be a guess", "a tensor, or a tuple of tensors")
+    tensors = inputs if isinstance(inputs, tuple) else (inputs,)
+    if not tensors:
+        raise invalid_value("inputs", "an empty tuple", "there is nothing to explain", "at least one tensor")
+    names = names_of("inputs", inputs)
+    for name, value in zip(names, tensors, strict=True):
+        _check_input(name, value)
+    sizes = [value.shape[0] for value in tensors]
+    if len(set(sizes)) != 1:
+        raise invalid_value(
+            "inputs",
+            f"a tuple with {' and '.join(map(str, sizes))} rows",
+            "row i of every tensor belongs to example i",
+            "tensors with the same first dimension",
+        )
+    return tuple(_own(value) for value in tensors)
+
+
+def _check_input(name: str, value: Any) -> None:
+    if not isinstance(value, Tensor):
+        raise invalid_type(name, f"a {type(value).__name__}", "only tensors have gradients", "a torch.Tensor")
+    if value.is_complex() or not value.is_floating_point():
+        raise invalid_type(
+            name,
+            f"a tensor of dtype {value.dtype}",
+            "derivatives need real floating-point values",
+            "inputs.float() if these are quantities; if they are ids (tokens, categories), pass their embeddings"
+            " together with a forward function that starts after the embedding layer",
+        )
+    if value.layout != torch.strided:
+        raise invalid_type(name, f"a tensor of layout {value.layout}", "it is not dense", "its to_dense()")
+    if value.dim() == 0:
+        raise invalid_value(name, "a tensor without dimensions", "dimension 0 counts the examples", "x.reshape(1)")
+    if value.shape[0] == 0:
+        raise invalid_value(
+            name,
+            f"an empty batch of shape {tuple(value.shape)}",
+            "there is nothing to explain",
+            "at least one example",
+        )
+    check_finite(name, value)
+
+
+def check_finite(name: str, value: Tensor) -> None:
+    """Refuse NaN and infinite values."""
+    finite = torch.isfinite(value)
+    if bool(finite.all()):
+        return
+    place = tuple(int(i) for i in (~finite).nonzero()[0])
+    raise invalid_value(
+        name,
+        f"a tensor with {int((~finite).sum())} NaN or infinite values (the first at {place})",
+        "every gradient and every sum over them would be NaN",
+        "finite values, for example torch.nan_to_num(inputs), or move padding masks to additional_forward_args",
+    )
+
+
+def _own(value: Tensor) -> Tensor:
+    value = value.detach()
+    if value.is_inference():
+        with torch.inference_mode(False):
+            value = value.clone()
+    return value
+
+
+def accept_baselines(baselines: Any, inputs: tuple[Tensor, ...], template: Any) -> tuple[Tensor, ...]:
+    """Turn baselines in any of their forms into tensors with 1 or N rows that broadcast to the inputs.
+
+    Args:
+        baselines: see ``pellucid.typing.BaselineLike``.
+        inputs: the checked inputs.
+        template: the inputs as given; a tuple wants a tuple of baselines.
+
+    Returns:
+        One tensor per input.
+    """
+    checked = []
+    for name, value, x in zip(*_aligned("baselines", baselines, inputs, template), inputs, strict=True):
+        base = _number_or_rows(name, value, x)
+        if base.shape[0] not in {1, x.shape[0]}:
+            raise invalid_value(
+                name,
+                f"a tensor of {base.shape[0]} rows",
+                f"there are {x.shape[0]} examples",
+                f"1 row for all, {x.shape[0]} rows, or a method that takes a distribution of baselines",
+            )
+        checked.append(base)
+    return tuple(checked)
+
+
+def accept_distribution(baselines: Any, inputs: tuple[Tensor, ...], template: Any) -> tuple[Tensor, ...]:
+    """Turn a distribution of baselines into tensors with equally many rows; row j of all belongs together.
+
+    Args:
+        baselines: see ``pellucid.typing.DistributionLike``; a callable takes nothing, or the inputs as given.
+        inputs: the checked inputs.
+        template: the inputs as given.
+
+    Returns:
+        One tensor per input.
+    """
+    if callable(baselines):
+        baselines = baselines(template) if _wants_inputs(baselines) else baselines()
+    if baselines is None:
+        raise invalid_value(
+            "baselines",
+            "None",
+            "this method averages over a distribution of baselines",
+            "a tensor of baseline rows",
+        )
+    names, values = _aligned("baselines", baselines, inputs, template)
+    checked = [_number_or_rows(n, v, x) for n, v, x in zip(names, values, inputs, strict=True)]
+    rows = max(base.shape[0] for base in checked)
+    for name, base in zip(names, checked, strict=True):
+        if base.shape[0] not in {1, rows}:
+            raise invalid_value(
+                name,
+                f"a tensor of {base.shape[0]} rows",
+                f"another one has {rows}",
+                "1 row or equally many rows",
+            )
+    return tuple(base.expand(rows, *base.shape[1:]) for base in checked)
+
+
+def _wants_inputs(function: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:
+        return False
+    return any(p.default is p.empty and p.kind not in {p.VAR_POSITIONAL, p.VAR_KEYWORD} for p in parameters)
+
+
+def _aligned(name: str, value: Any, inputs: tuple[Tensor, ...], template: Any) -> tuple[list[str], tuple[Any, ...]]:
+    """One value per input: the argument spread over the inputs, with names for error messages."""
+    if value is None:
+        value = (0.0,) * len(inputs) if isinstance(template, tuple) else 0.0
+    if isinstance(template, tuple) and not isinstance(value, tuple) and len(inputs) > 1:
+        raise invalid_type(
+            name,
+            f"a {type(value).__name__}",
+            f"inputs is a tuple of {len(inputs)}",
+            f"a tuple of {len(inputs)}",
+        )
+    values = value if isinstance(value, tuple) else (value,)
+    if len(values) != len(inputs):
+        raise invalid_value(name, f"a tuple of {len(values)}", f"there are {len(inputs)} inputs", "one per input")
+    return names_of(name, value), values
+
+
+def _number_or_rows(name: str, value: Any, x: Tensor) -> Tensor:
+    if isinstance(value, int | float):
+        if not math.isfinite(value):
+            raise invalid_value(name, str(value), "it is not finite", "a finite number")
+        return torch.full((1,) * x.dim(), float(value), dtype=x.dtype, device=x.device)
+    if not isinstance(value, Tensor):
+        raise invalid_type(name, f"a {type(value).__name__}", "it is no baseline", "a number or a tensor")
+    if value.is_complex():
+        raise invalid_type(name, f"a tensor of dtype {value.dtype}", "inputs are real", "real values")
+    if value.device != x.device:
+        raise invalid_value(name, f"on {value.device}", f"the input is on {x.device}", f"baselines.to('{x.device}')")
+    if value.dim() != x.dim() or value.shape[1:] != x.shape[1:] or value.shape[0] == 0:
+        advice = "baselines.unsqueeze(0)" if value.shape == x.shape[1:] else f"shape (1 or N, {_tail(x)})"
+        raise invalid_value(
+            name, f"a tensor of shape {tuple(value.shape)}", f"the input has shape {tuple(x.shape)}", advice
+        )
+    check_finite(name, value)
+    return _own(value).to(x.dtype)
+
+
+def _tail(x: Tensor) -> str:
+    return ", ".join(map(str, x.shape[1:]))
+
+
+def accept_stdevs(stdevs: Any, inputs: tuple[Tensor, ...]) -> tuple[float, ...]:
+    """Check standard deviations of noise: one number for all inputs, or a tuple with one per input."""
+    values = stdevs if isinstance(stdevs, tuple) else (stdevs,) * len(inputs)
+    if len(values) != len(inputs):
+        raise invalid_value("stdevs", f"a tuple of {len(values)}", f"there are {len(inputs)} inputs", "one per input")
+    for name, value in zip(names_of("stdevs", stdevs if isinstance(stdevs, tuple) else None), values, strict=False):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise invalid_type(name, f"a {type(value).__name__}", "it is no number", "a float, or one per input")
+        if not math.isfinite(value) or value < 0:
+            raise invalid_value(name, str(value), "a standard deviation is finite and not negative", "a float >= 0")
+    return tuple(float(value) for value in values)
+
+
+def accept_count(name: str, value: Any, least: int = 1) -> int:
+    """Check a number of samples, steps or rows."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise invalid_type(name, f"a {type(value).__name__} ({value!r})", "it counts something", "an int")
+    if value < least:
+        raise invalid_value(name, str(value), f"at least {least} is needed", f"an int >= {least}")
+    return value
+
+
+def accept_optional_count(name: str, value: Any) -> int | None:
+    """Check a count that may be left to the library with ``None``."""
+    return None if value is None else accept_count(name, value)

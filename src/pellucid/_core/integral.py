@@ -1,0 +1,165 @@
+"""Integrals of gradients along the line from baseline to input, and their completeness.
+
+The sum of ``(x - x') * integral of the gradient`` over all features is ``F(x) - F(x')`` (the fundamental
+theorem of calculus): what a quadrature misses of it is the completeness error, delta.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pellucid._core import report
+from pellucid._core.combine import times_difference, total
+from pellucid._core.gradient import Evaluator, WeightedSum
+from pellucid._core.path import Line
+from pellucid._core.progress import Progress
+from pellucid._core.quadrature import nested_nodes, quadrature, romberg_row
+from pellucid.errors import ConvergenceWarning
+
+FIRST_CHECK = 2
+"""Level of the nested rule (9 points) at which convergence is looked at for the first time."""
+LAST_LEVEL = 8
+"""Level (6561 points) at which the nested rule gives up."""
+LOOSE = 0.05
+"""Relative completeness error from which on a result of fixed steps gets a warning."""
+
+
+class Ends(NamedTuple):
+    """Explained values at both ends of the path, shape (N,), or (1,) for one value per batch."""
+
+    at_inputs: Tensor
+    at_baselines: Tensor
+
+    @property
+    def difference(self) -> Tensor:
+        """F(x) - F(x'), in float32 or wider."""
+        wider = torch.promote_types(self.at_inputs.dtype, torch.float32)
+        return self.at_inputs.to(wider) - self.at_baselines.to(wider)
+
+    def gather(self, per_example: Tensor) -> Tensor:
+        """Bring sums per example to the shape of the values: one per example, or one for the batch."""
+        same = per_example.shape == self.at_inputs.shape
+        return (per_example if same else per_example.sum().reshape(1)).to(self.at_inputs.device)
+
+
+def ends_of(evaluator: Evaluator, baselines: tuple[Tensor, ...]) -> Ends:
+    """Evaluate both ends of the path, each on the batch as it was given."""
+    inputs = evaluator.question.inputs
+    start = tuple(b.expand_as(x) for b, x in zip(baselines, inputs, strict=True))
+    return Ends(evaluator.score(), evaluator.score_at(start))
+
+
+def completeness_error(attributions: tuple[Tensor, ...], ends: Ends) -> Tensor:
+    """Compute delta = sum of attributions - (F(x) - F(x'))."""
+    return ends.gather(total(attributions)) - ends.difference
+
+
+def fixed_integral(
+    evaluator: Evaluator, baselines: tuple[Tensor, ...], method: str, n_steps: int, bar: Progress
+) -> tuple[Tensor, ...]:
+    """Integrate the gradient with a quadrature of ``n_steps`` points."""
+    inputs = evaluator.question.inputs
+    integral = WeightedSum(inputs)
+    evaluator.accumulate(integral, Line(inputs, baselines, *quadrature(method, n_steps)), bar)
+    return integral.sums
+
+
+def nested_integral(
+    evaluator: Evaluator, baselines: tuple[Tensor, ...], ends: Ends, tolerance: float, bar: Progress
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Integrate the gradient with as many points as each example needs.
+
+    The intervals of the midpoint rule are cut in three, every point being evaluated once, and the sums are
+    extrapolated (Romberg), until for an example both |delta| <= tolerance |F(x) - F(x')| and the attributions change by less than
+    tolerance times their sum of magnitudes between two levels.
+
+    Args:
+        evaluator: of the question.
+        baselines: start of the path.
+        ends: explained values at both ends.
+        tolerance: relative, see above.
+        bar: counts rows.
+
+    Returns:
+        The integral, and the number of points that each example took, shape (N,).
+    """
+    inputs = evaluator.question.inputs
+    active = evaluator.all
+    points = torch.zeros(len(active), dtype=torch.long)
+    best = WeightedSum(inputs).sums
+    sums = WeightedSum(inputs)
+    rows: list[list[Tensor]] = [[] for _ in inputs]
+    for level in range(LAST_LEVEL + 1):
+        nodes = nested_nodes(level)
+        evaluator.accumulate(sums, Line(inputs, baselines, nodes, torch.ones_like(nodes)), bar, active)
+        rows = [romberg_row(row, s / 3**level) for row, s in zip(rows, sums.sums, strict=True)]
+        new = tuple(row[-1] for row in rows)
+        done = _converged(best, new, inputs, baselines, ends, tolerance)
+        for old, value in zip(best, new, strict=True):
+            old[active.to(old.device)] = value[active.to(old.device)]
+        points[active] = 3**level
+        if level >= FIRST_CHECK:
+            active = active[~done.cpu()[active]]
+        if not len(active):
+            break
+    return best, points
+
+
+def _converged(
+    old: tuple[Tensor, ...],
+    new: tuple[Tensor, ...],
+    inputs: tuple[Tensor, ...],
+    baselines: tuple[Tensor, ...],
+    ends: Ends,
+    tolerance: float,
+) -> Tensor:
+    """Which examples have converged, shape (N,)."""
+    attributions = times_difference(new, inputs, baselines)
+    before = times_difference(old, inputs, baselines)
+    magnitude = ends.gather(total(tuple(a.abs() for a in attributions)))
+    change = ends.gather(total(tuple((a - b).abs() for a, b in zip(attributions, before, strict=True))))
+    delta = completeness_error(attributions, ends).abs()
+    rounding = _rounding(ends)
+    fine = (delta <= tolerance * torch.maximum(ends.difference.abs(), magnitude / 100) + rounding) & (
+        change <= tolerance * magnitude + rounding
+    )
+    return fine.expand(inputs[0].shape[0])
+
+
+def _rounding(ends: Ends) -> Tensor:
+    """What rounding alone can make of a difference of outputs."""
+    largest = torch.maximum(ends.at_inputs.abs(), ends.at_baselines.abs())
+    return 64 * torch.finfo(ends.at_inputs.dtype).eps * largest.to(ends.difference.dtype)
+
+
+def warn_if_incomplete(delta: Tensor, ends: Ends, n_steps: int | Tensor, tolerance: float | None = None) -> None:
+    """Warn where the completeness error is large, and say what would help.
+
+    Args:
+        delta: completeness errors.
+        ends: explained values at both ends.
+        n_steps: number of points taken, per example if they were chosen automatically.
+        tolerance: relative tolerance of the automatic choice, ``None`` for a fixed number of points.
+    """
+    allowed = LOOSE if tolerance is None else tolerance
+    largest = torch.maximum(ends.at_inputs.abs(), ends.at_baselines.abs()).to(delta.dtype)
+    scale = torch.maximum(ends.difference.abs(), largest / 100)
+    wrong = delta.abs() > allowed * scale + _rounding(ends)
+    if not bool(wrong.any()):
+        return
+    share = delta.abs() / scale.clamp_min(torch.finfo(delta.dtype).tiny)
+    worst = int(torch.where(wrong, share, torch.zeros_like(share)).argmax())
+    if isinstance(n_steps, int):
+        enough = int(n_steps * max(2.0, float(share[worst]) / LOOSE))
+        advice = f"n_steps={n_steps} is too few: try about n_steps={enough}, or n_steps='auto'"
+    else:
+        advice = f"{int(n_steps.max())} points were not enough: the function may jump along the path"
+    report.notify(
+        ConvergenceWarning,
+        f"The attributions of {int(wrong.sum())} of {len(delta)} examples do not sum to the difference of outputs:"
+        f" in example {worst} they miss {float(share[worst]):.1%} of it (delta {float(delta[worst]):.3g});"
+        f" {advice}.",
+    )

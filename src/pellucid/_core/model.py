@@ -1,0 +1,143 @@
+"""Borrow the user's model and give it back as it was, whatever happens in between.
+
+Nothing is set on the model: parameters keep ``requires_grad``, no gradient is written, no hook is
+placed, no mode is changed. What a forward pass itself changes (buffers, such as the running
+statistics of a batch norm in training mode, and the state of torch's generators) is put back.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pellucid._core.report import notify
+from pellucid.errors import TrainingModeWarning, invalid_value
+
+_SENSITIVE = (
+    nn.modules.dropout._DropoutNd,  # noqa: SLF001  (the only common base of torch's dropouts)
+    nn.modules.batchnorm._NormBase,  # noqa: SLF001  (likewise of batch and instance norms)
+    nn.RReLU,
+)
+
+
+@contextmanager
+def borrowed(forward: Any, device: torch.device) -> Iterator[None]:
+    """Run a block in which the function may be evaluated with gradients, and leave no trace of it.
+
+    Args:
+        forward: the user's function; modules are looked for in it.
+        device: where the inputs live; its generator is restored, as is the CPU's.
+    """
+    modules = modules_of(forward)
+    _check_modules(modules)
+    buffers = [_Buffer.of(m, name, b) for m in modules for name, b in m.named_buffers(recurse=False)]
+    states = _generator_states(device)
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        for buffer in buffers:
+            buffer.restore()
+        _restore_generators(states)
+
+
+def modules_of(function: Any) -> list[nn.Module]:
+    """Find the modules in a function: itself, bound to it, in its closure, defaults or used globals."""
+    found: dict[int, nn.Module] = {}
+    seen: set[int] = set()
+    pending = [function]
+    while pending:
+        value = pending.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, nn.Module):
+            found.update((id(m), m) for m in value.modules())
+        else:
+            pending.extend(_held_by(value))
+    return list(found.values())
+
+
+def _held_by(value: Any) -> list[Any]:
+    if isinstance(value, functools.partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    if inspect.ismethod(value):
+        return [value.__self__, value.__func__]
+    if inspect.isfunction(value):
+        used = (value.__globals__.get(name) for name in value.__code__.co_names)
+        held = [v for v in used if isinstance(v, nn.Module)]
+        for cell in value.__closure__ or ():
+            try:
+                held.append(cell.cell_contents)
+            except ValueError:  # a cell that is not filled yet
+                continue
+        return [*held, *(value.__defaults__ or ())]
+    if isinstance(value, list | tuple):
+        return [v for v in value if isinstance(v, nn.Module)]
+    if callable(value) and hasattr(value, "__dict__") and not isinstance(value, type):
+        return [v for v in vars(value).values() if isinstance(v, nn.Module) or callable(v)]
+    return []
+
+
+def _check_modules(modules: list[nn.Module]) -> None:
+    for module in modules:
+        if any(p.is_inference() for p in module.parameters(recurse=False)):
+            raise invalid_value(
+                "forward_func",
+                f"a model whose {type(module).__name__} was made in inference mode",
+                "such parameters take no part in gradients",
+                "a model made or loaded outside torch.inference_mode()",
+            )
+    sensitive = sorted({type(m).__name__ for m in modules if m.training and isinstance(m, _SENSITIVE)})
+    if sensitive:
+        notify(
+            TrainingModeWarning,
+            f"The model is in training mode and holds {', '.join(sensitive)}: its predictions differ from those in"
+            " use and may change from pass to pass. Call model.eval() first.",
+        )
+
+
+@dataclass(frozen=True)
+class _Buffer:
+    """A buffer as it was, and where it belongs."""
+
+    module: nn.Module
+    name: str
+    tensor: Tensor
+    version: int
+    content: Tensor
+
+    @classmethod
+    def of(cls, module: nn.Module, name: str, tensor: Tensor) -> _Buffer:
+        version = -1 if tensor.is_inference() else tensor._version
+        return cls(module, name, tensor, version, tensor.detach().clone())
+
+    def restore(self) -> None:
+        if getattr(self.module, self.name, None) is not self.tensor:
+            setattr(self.module, self.name, self.tensor)
+        if self.version >= 0 and self.tensor._version != self.version:
+            with torch.no_grad():
+                self.tensor.copy_(self.content)
+
+
+def _generator_states(device: torch.device) -> dict[str, Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states[str(device)] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def _restore_generators(states: dict[str, Tensor]) -> None:
+    for name, state in states.items():
+        if name == "cpu":
+            if not torch.equal(state, torch.get_rng_state()):
+                torch.set_rng_state(state)
+        elif not torch.equal(state, torch.cuda.get_rng_state(name)):
+            torch.cuda.set_rng_state(state, name)

@@ -1,0 +1,145 @@
+"""At which points the gradient is taken, and with which weights.
+
+A path is random access: the points of any samples of any examples can be asked for, in any order and
+as often as needed, and are always the same. So they do not depend on how the work is cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from pellucid._core.random import generator_of, normal_like
+from pellucid._core.structure import per_row, wide
+
+
+class Points(NamedTuple):
+    """Points of some samples of some examples.
+
+    Attributes:
+        values: per input a tensor of shape (samples, examples, ...).
+        displacements: what the gradient at each point is multiplied with, shaped like ``values``,
+            or ``None`` where that is the same for all samples and left to the end.
+    """
+
+    values: tuple[Tensor, ...]
+    displacements: tuple[Tensor, ...] | None = None
+
+
+class Path(Protocol):
+    """Points with weights; ``samples`` is their number per example."""
+
+    @property
+    def samples(self) -> int:
+        """Number of points per example."""
+
+    def weights(self, samples: slice) -> Tensor:
+        """Weights of some samples, in float64."""
+
+    def points(self, samples: slice, examples: Tensor) -> Points:
+        """Points of some samples of the chosen examples."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Points ``x' + a (x - x')`` on the straight line from baseline x' to input x."""
+
+    inputs: tuple[Tensor, ...]
+    baselines: tuple[Tensor, ...]
+    nodes: Tensor
+    node_weights: Tensor
+
+    @property
+    def samples(self) -> int:
+        """Number of quadrature nodes."""
+        return len(self.nodes)
+
+    def weights(self, samples: slice) -> Tensor:
+        """Quadrature weights of some nodes."""
+        return self.node_weights[samples]
+
+    def points(self, samples: slice, examples: Tensor) -> Points:
+        """Points at some nodes of the chosen examples, computed in float32 or wider."""
+        nodes = self.nodes[samples]
+        values = []
+        for x, base in zip(self.inputs, self.baselines, strict=True):
+            end = x[examples.to(x.device)].to(wide(x.dtype))
+            start = _rows(base, examples).to(end.dtype)
+            alpha = per_row(nodes, end.unsqueeze(0))
+            values.append((start + alpha * (end - start)).to(x.dtype))
+        return Points(tuple(values))
+
+
+@dataclass(frozen=True)
+class RandomLine:
+    """A random point between a random baseline and a noisy input, once per seed and example.
+
+    With noise e ~ N(0, stdev^2), a baseline row b and a ~ U(0, 1) the point is ``b + a (x + e - b)``
+    and its displacement ``x + e - b``. All tensors of an example share the row and a.
+    """
+
+    inputs: tuple[Tensor, ...]
+    distributions: tuple[Tensor, ...]
+    stdevs: tuple[float, ...]
+    seeds: tuple[int, ...]
+    _last: dict[int, _Draw] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> int:
+        """Number of draws per example."""
+        return len(self.seeds)
+
+    def weights(self, samples: slice) -> Tensor:
+        """Equal weights that sum to one over all samples."""
+        return torch.full((len(self.seeds[samples]),), 1 / self.samples, dtype=torch.float64)
+
+    def ends(self, sample: int, examples: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
+        """Noisy inputs, baseline rows and positions of one sample, in float32 or wider."""
+        draw = self._draw(sample)
+        ends, starts = [], []
+        for x, noise, base in zip(self.inputs, draw.noises, self.distributions, strict=True):
+            end = x[examples.to(x.device)].to(wide(x.dtype))
+            ends.append(end if noise is None else end + noise[examples.to(x.device)])
+            starts.append(_rows(base, draw.rows[examples.cpu()]).to(end.dtype))
+        return tuple(ends), tuple(starts), draw.positions[examples.cpu()]
+
+    def points(self, samples: slice, examples: Tensor) -> Points:
+        """Random points of some samples of the chosen examples, with their displacements."""
+        values: list[list[Tensor]] = [[] for _ in self.inputs]
+        displacements: list[list[Tensor]] = [[] for _ in self.inputs]
+        for sample in range(self.samples)[samples]:
+            ends, starts, positions = self.ends(sample, examples)
+            for i, (end, start) in enumerate(zip(ends, starts, strict=True)):
+                difference = end - start
+                values[i].append((start + per_row(positions, end) * difference).to(self.inputs[i].dtype))
+                displacements[i].append(difference)
+        return Points(tuple(map(torch.stack, values)), tuple(map(torch.stack, displacements)))
+
+    def _draw(self, sample: int) -> _Draw:
+        """Draw for the whole batch; the last draw is kept, since chunks may share it."""
+        if sample not in self._last:
+            self._last.clear()
+            generator = generator_of(self.seeds[sample])
+            examples = self.inputs[0].shape[0]
+            rows = torch.randint(self.distributions[0].shape[0], (examples,), generator=generator)
+            positions = torch.rand(examples, generator=generator, dtype=torch.float64)
+            noises = tuple(
+                normal_like(x, stdev, generator) if stdev else None
+                for x, stdev in zip(self.inputs, self.stdevs, strict=True)
+            )
+            self._last[sample] = _Draw(rows, positions, noises)
+        return self._last[sample]
+
+
+class _Draw(NamedTuple):
+    rows: Tensor
+    positions: Tensor
+    noises: tuple[Tensor | None, ...]
+
+
+def _rows(base: Tensor, examples: Tensor) -> Tensor:
+    """Rows of a baseline that has one row for all examples or one per example."""
+    return base if base.shape[0] == 1 else base[examples.to(base.device)]

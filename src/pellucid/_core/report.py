@@ -1,0 +1,134 @@
+"""What a call reports beside its numbers: cost, warnings as data, and the check of the result.
+
+A report is kept per context (so per thread), and only if somebody listens::
+
+    with recording() as report:
+        attributions = IntegratedGradients(model).attribute(inputs, target=0)
+    report.delta, report.rows, report.notices
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from torch import Tensor
+
+from pellucid.errors import PellucidWarning
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A warning as data: its category's name and its message."""
+
+    category: str
+    message: str
+
+
+@dataclass
+class Report:
+    """Collects what the calls within one ``recording()`` block report.
+
+    Attributes:
+        rows: examples that went through the model, counted once per forward pass.
+        calls: forward passes.
+        notices: warnings, each once, in the order in which they came.
+        delta: completeness error, shape (N,), of the last method that has one.
+        standard_error: standard errors of the last sampling method, shaped like its attributions.
+        n_steps: integration steps that the last path method took, per example where they differ.
+        outputs: the model's plain output at the inputs, where it was evaluated.
+        outer: the report of the block around this one.
+    """
+
+    rows: int = 0
+    calls: int = 0
+    notices: list[Notice] = field(default_factory=list)
+    delta: Tensor | None = None
+    standard_error: tuple[Tensor, ...] | None = None
+    n_steps: int | Tensor | None = None
+    outputs: Tensor | None = None
+    outer: Report | None = field(default=None, repr=False)
+
+
+_active: ContextVar[Report | None] = ContextVar("pellucid_report", default=None)
+
+
+@contextmanager
+def recording() -> Iterator[Report]:
+    """Collect the reports of all calls made inside the block.
+
+    Yields:
+        The report, filled while the block runs. Blocks nest: cost and notices count for outer ones too.
+    """
+    report = Report(outer=_active.get())
+    token = _active.set(report)
+    try:
+        yield report
+    finally:
+        _active.reset(token)
+
+
+def _listeners() -> Iterator[Report]:
+    report = _active.get()
+    while report is not None:
+        yield report
+        report = report.outer
+
+
+def count(rows: int) -> None:
+    """Count one forward pass of ``rows`` examples."""
+    for report in _listeners():
+        report.rows += rows
+        report.calls += 1
+
+
+def notify(category: type[PellucidWarning], message: str) -> None:
+    """Warn at the user's line and keep the warning as data."""
+    found = Notice(category.__name__, message)
+    for report in _listeners():
+        if found not in report.notices:
+            report.notices.append(found)
+    warnings.warn(message, category, stacklevel=_users_level())
+
+
+def check(
+    *,
+    delta: Tensor | None = None,
+    standard_error: tuple[Tensor, ...] | None = None,
+    n_steps: int | Tensor | None = None,
+) -> None:
+    """Report the check that a result carries; what is not given is left as it is."""
+    report = _active.get()
+    if report is None:
+        return
+    if delta is not None:
+        report.delta = delta
+    if standard_error is not None:
+        report.standard_error = standard_error
+    if n_steps is not None:
+        report.n_steps = n_steps
+
+
+def keep_outputs(outputs: Tensor) -> None:
+    """Report the model's plain output at the inputs."""
+    report = _active.get()
+    if report is not None and report.outputs is None:
+        report.outputs = outputs.detach()
+
+
+def _users_level() -> int:
+    """Stack level, as seen by the caller of ``warnings.warn``, of the first frame outside the package."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 1
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+        level += 1
+    return level

@@ -1,0 +1,61 @@
+"""Tuples of tensors in, tuples of tensors out; and the tensor inside any model output."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid.typing import Tensors
+
+
+def names_of(name: str, value: object) -> list[str]:
+    """Name the parts of an argument as a user would write them: ``inputs``, or ``inputs[0]``, ..."""
+    if isinstance(value, tuple):
+        return [f"{name}[{i}]" for i in range(len(value))]
+    return [name]
+
+
+def like(template: object, values: Sequence[Tensor]) -> Tensors:
+    """Give ``values`` the structure of ``template``: a tuple for a tuple, else the single tensor."""
+    return tuple(values) if isinstance(template, tuple) else values[0]
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """Give the floating dtype in which sums are kept: float32 or wider."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def per_row(factor: Tensor, value: Tensor) -> Tensor:
+    """Shape a vector of row weights so that it multiplies the rows of ``value``."""
+    return factor.to(value.device, value.dtype).reshape(factor.shape + (1,) * (value.dim() - factor.dim()))
+
+
+def sum_per_row(value: Tensor) -> Tensor:
+    """Sum all dimensions but the first, in float32 or wider."""
+    return value.to(wide(value.dtype)).flatten(1).sum(1) if value.dim() > 1 else value.to(wide(value.dtype))
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Walk through the tensors of an output: tensor, sequence, mapping or dataclass, in their order.
+
+    Yields:
+        Each tensor.
+    """
+    if isinstance(value, Tensor):
+        yield value
+        return
+    parts: Iterable[Any]
+    if isinstance(value, Mapping):
+        parts = value.values()
+    elif isinstance(value, list | tuple):
+        parts = value
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = (getattr(value, f.name) for f in dataclasses.fields(value))
+    else:
+        return
+    for part in parts:
+        yield from tensors_in(part)

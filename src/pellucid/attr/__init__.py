@@ -1,0 +1,29 @@
+"""Attribution methods, under the names and with the arguments that PyTorch users know."""
+
+from pellucid import visualization as visualization
+from pellucid.attr.attribution import (
+    Attribution,
+    GradientAttribution,
+    LayerAttribution,
+    NeuronAttribution,
+    PerturbationAttribution,
+)
+from pellucid.attr.gradient_shap import GradientShap
+from pellucid.attr.input_x_gradient import InputXGradient
+from pellucid.attr.integrated_gradients import IntegratedGradients
+from pellucid.attr.noise_tunnel import NoiseTunnel
+from pellucid.attr.saliency import Saliency
+
+__all__ = [
+    "Attribution",
+    "GradientAttribution",
+    "GradientShap",
+    "InputXGradient",
+    "IntegratedGradients",
+    "LayerAttribution",
+    "NeuronAttribution",
+    "NoiseTunnel",
+    "PerturbationAttribution",
+    "Saliency",
+    "visualization",
+]

@@ -1,0 +1,49 @@
+"""Input times gradient: a first-order estimate of what each input value adds to the output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pellucid._core.combine import times_value
+from pellucid._core.door import accept_question
+from pellucid._core.gradient import gradients_at_inputs
+from pellucid.attr.attribution import GradientAttribution
+from pellucid.docstrings import documented
+from pellucid.typing import TargetLike, Tensors
+
+
+class InputXGradient(GradientAttribution):
+    """Gradient times input: ``x dF/dx``, a first-order estimate of what each value adds to the output.
+
+    Law: for a model that is linear in its inputs without a bias, the attributions sum to the output.
+
+    Example:
+        >>> import torch
+        >>> from pellucid.attr import InputXGradient
+        >>> InputXGradient(lambda x: x @ torch.tensor([3.0, -2.0])).attribute(torch.tensor([[1.0, 2.0]]))
+        tensor([[ 3., -4.]])
+
+    References:
+        Shrikumar, Greenside, Shcherbina and Kundaje (2016), Not Just a Black Box, arXiv:1605.01713.
+    """
+
+    @property
+    def multiplies_by_inputs(self) -> bool:
+        """True: the gradient is multiplied with the input."""
+        return True
+
+    @documented()
+    def attribute(self, inputs: Tensors, target: TargetLike = None, additional_forward_args: Any = None) -> Tensors:
+        """Compute input times gradient.
+
+        {arguments}
+
+        Returns:
+            ``x dF/dx``, in the structure of the inputs.
+
+        Raises:
+            InvalidTypeError: for arguments of a wrong type.
+            InvalidValueError: for a target that does not fit the output, or inputs that cannot be explained.
+        """
+        question = accept_question(self.forward_func, inputs, target, additional_forward_args)
+        return question.answer(times_value(gradients_at_inputs(question), question.inputs))

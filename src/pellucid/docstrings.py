@@ -1,0 +1,73 @@
+"""Shared argument texts, written once and put into the docstrings of public methods.
+
+``@documented`` replaces ``{arguments}`` in a docstring by an ``Args:`` section that is made from the
+function's signature. A text given to the decorator goes before the shared one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable
+from typing import TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+ARGUMENTS: dict[str, str] = {
+    "forward_func": "The model to explain: a torch.nn.Module or any callable that is called with the inputs and the"
+    " additional arguments. Of an output that holds several tensors (tuple, dict, dataclass), the first"
+    " floating-point one is explained; see pellucid.select_output for another.",
+    "multiply_by_inputs": "Whether gradients are multiplied with the distance from the baseline (global"
+    " attributions, which sum to a difference of outputs) or returned as they are (local ones).",
+    "inputs": "Floating-point tensor of shape (N, ...), or a tuple of such tensors with the same N.",
+    "baselines": "Reference the prediction is compared with, in the units of the inputs: None (zeros), a number, a"
+    " tensor with 1 or N rows, or a tuple with one of these per input.",
+    "target": "Which output of each example is explained: None if there is one per example, an int, a tuple of ints"
+    " and slices for outputs of more dimensions (a slice means the sum over it), or one per example as a tensor"
+    " (N,), a list of ints or a list of tuples.",
+    "additional_forward_args": "Further arguments of the model, one or a tuple, that are not explained. Tensors with N"
+    " rows follow their examples; wrap one that does not in pellucid.shared.",
+    "n_steps": "Number of points on the path.",
+    "method": "Quadrature: riemann_left, riemann_right, riemann_middle, riemann_trapezoid or gausslegendre.",
+    "internal_batch_size": "Rows per forward pass at most; None leaves the choice to the library.",
+    "return_convergence_delta": "Whether the completeness error is returned beside the attributions.",
+    "tolerance": "Relative tolerance of the automatic number of steps.",
+    "n_samples": "Number of random samples per example.",
+    "stdevs": "Standard deviation of the Gaussian noise, in the units of the inputs; one for all inputs or a tuple.",
+    "generator": "Source of randomness; only this one is advanced. Without it and seed, one number is drawn from"
+    " torch's default generator.",
+    "seed": "Seed of a private generator, instead of generator.",
+    "show_progress": "Whether a progress bar is shown.",
+    "attributions": "Attributions to check, in the structure of the inputs.",
+    "start_point": "Baselines that the attributions were computed with.",
+    "end_point": "Inputs that the attributions were computed for.",
+}
+"""Texts by argument name; used wherever a public method has an argument of this name."""
+
+
+def documented(**own: str) -> Callable[[Function], Function]:
+    """Put an ``Args:`` section, made from the signature, in place of ``{arguments}`` in a docstring.
+
+    Args:
+        **own: texts for arguments that are particular to this function; ``...`` in one stands for the
+            shared text.
+
+    Returns:
+        A decorator that returns the function itself.
+    """
+
+    def decorate(function: Function) -> Function:
+        if function.__doc__:
+            lines = [_entry(name, own) for name in inspect.signature(function).parameters if name != "self"]
+            section = "Args:\n" + "\n".join(lines)
+            function.__doc__ = inspect.cleandoc(function.__doc__).replace("{arguments}", section)
+        return function
+
+    return decorate
+
+
+def _entry(name: str, own: dict[str, str]) -> str:
+    text = own.get(name, "...").replace("...", ARGUMENTS.get(name, ""))
+    if not text:
+        raise KeyError(f"no text for the argument {name!r}: add one to ARGUMENTS or to @documented")
+    return textwrap.fill(f"{name}: {text}", width=96, initial_indent="    ", subsequent_indent="        ")

@@ -1,0 +1,174 @@
+"""``pellucid.explain``: the one-line door."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid._core.door import accept_baselines, accept_distribution, accept_question
+from pellucid._core.gradient import evaluating
+from pellucid._core.output import SelectedOutput
+from pellucid._core.report import recording
+from pellucid._core.site import Question
+from pellucid._core.structure import like
+from pellucid.attr import Attribution
+from pellucid.errors import invalid_type
+from pellucid.explanation import Cost, Explanation
+from pellucid.registry import MethodInfo, method_named
+from pellucid.typing import ForwardFunction, TargetLike, Tensors
+
+_HANDLED = {"self", "inputs", "target", "return_convergence_delta", "additional_forward_args"}
+
+
+def explain(
+    model: ForwardFunction,
+    inputs: Tensors,
+    method: str | Callable[[Any], Attribution] = "integrated_gradients",
+    target: TargetLike = None,
+    *,
+    additional_forward_args: Any = None,
+    output: str | int | None = None,
+    **arguments: Any,
+) -> Explanation:
+    """Explain predictions of a model in one line.
+
+    The rich result holds the attributions together with their check (completeness error or standard error),
+    the model's outputs, the cost, and everything that was warned about.
+
+    Example:
+        >>> import pellucid, torch
+        >>> model = torch.nn.Linear(2, 3, bias=False)
+        >>> _ = torch.nn.init.constant_(model.weight, 0.5)
+        >>> explanation = pellucid.explain(model, torch.tensor([[1.0, 2.0]]), target=0)
+        >>> explanation.attributions
+        tensor([[0.5000, 1.0000]])
+        >>> bool(explanation.delta.abs() < 1e-6)
+        True
+
+    Args:
+        model: a torch.nn.Module or any callable.
+        inputs: floating-point tensor of shape (N, ...), or a tuple of such tensors with the same N.
+        method: name of a method (``pellucid.methods()`` lists them), or what makes one from the model: a class
+            of ``pellucid.attr`` or, for example, ``lambda m: NoiseTunnel(IntegratedGradients(m))``.
+        target: which output of each example is explained. ``None`` takes the predicted class of each example
+            if the output has shape (N, C) with C > 1, and records it.
+        additional_forward_args: further arguments of the model, one or a tuple, that are not explained.
+        output: name or position of the tensor to explain in an output that holds several.
+        **arguments: arguments of the method, such as ``baselines``, ``n_steps`` or ``seed``.
+
+    Returns:
+        The explanation.
+
+    Raises:
+        InvalidTypeError: for an argument that the method does not have, or one of a wrong type.
+        InvalidValueError: for an unknown method, or arguments that do not fit together.
+    """
+    forward = model if output is None else SelectedOutput(model, output)
+    info = _method_info(method)
+    _check_arguments(info, arguments)
+    question = accept_question(forward, inputs, target, additional_forward_args)
+    start = time.perf_counter()
+    with recording() as report:
+        outputs = _outputs(question)
+        chosen = _predicted(outputs) if target is None else target
+        filled = info.filled(arguments, question.inputs)
+        attributions = info.build(forward).attribute(
+            inputs, target=chosen, **_passed(info, additional_forward_args), **filled
+        )
+    return Explanation(
+        attributions=attributions,
+        inputs=question.answer(question.inputs),
+        baselines=_baselines(info, filled, question),
+        target=torch.tensor(chosen) if isinstance(chosen, list) else chosen,
+        method=info.name,
+        settings={name: _as_json(value) for name, value in filled.items()},
+        outputs=outputs,
+        delta=report.delta,
+        standard_error=_structured(inputs, report.standard_error),
+        n_steps=report.n_steps,
+        cost=Cost(report.rows, report.calls, time.perf_counter() - start),
+        warnings=tuple(report.notices),
+    )
+
+
+def _method_info(method: str | Callable[[Any], Attribution]) -> MethodInfo:
+    if isinstance(method, str):
+        return method_named(method)
+    made = method(_nothing) if callable(method) else None
+    if isinstance(made, Attribution):
+        return MethodInfo(type(made).__name__, "", method, type(made))
+    raise invalid_type(
+        "method",
+        f"a {type(method).__name__}",
+        "it names no method and makes none",
+        "a name, a class of pellucid.attr, or a function from model to method",
+    )
+
+
+def _nothing(*_: Any) -> Tensor:
+    """Stand in for a model while a method is only looked at."""
+    return torch.zeros(1)
+
+
+def _check_arguments(info: MethodInfo, arguments: Mapping[str, Any]) -> None:
+    parameters = inspect.signature(info.attribution.attribute).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return  # a wrapper: it checks what it passes on
+    known = [name for name in parameters if name not in _HANDLED]
+    for name in arguments:
+        if name not in known:
+            raise invalid_type(name, "given", f"{info.name} has no such argument", f"one of {', '.join(known)}")
+    missing = [n for n in known if parameters[n].default is inspect.Parameter.empty and n not in arguments]
+    if missing:
+        raise invalid_type(missing[0], "missing", f"{info.name} needs it", f"{missing[0]}=...")
+
+
+def _passed(info: MethodInfo, additional: Any) -> dict[str, Any]:
+    parameters = inspect.signature(info.attribution.attribute).parameters
+    wrapper = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if additional is None or not (wrapper or "additional_forward_args" in parameters):
+        return {}
+    return {"additional_forward_args": additional}
+
+
+def _outputs(question: Question) -> Tensor:
+    with evaluating(question) as evaluator:
+        return evaluator.plain_only()
+
+
+def _predicted(outputs: Tensor) -> TargetLike:
+    """The class with the highest output of each example, if there are classes."""
+    if outputs.dim() == 2 and outputs.shape[1] > 1:
+        return outputs.argmax(1)
+    return None
+
+
+def _baselines(info: MethodInfo, filled: Mapping[str, Any], question: Question) -> Tensors | None:
+    """The baselines as tensors, if the method has any."""
+    if "baselines" not in inspect.signature(info.attribution.attribute).parameters:
+        return None
+    given = filled.get("baselines")
+    accept = accept_distribution if info.attribution.takes_distribution else accept_baselines
+    if callable(given):
+        return None
+    return like(question.template, accept(given, question.inputs, question.template))
+
+
+def _structured(template: Any, values: tuple[Tensor, ...] | None) -> Tensors | None:
+    return None if values is None else like(template, values)
+
+
+def _as_json(value: Any) -> Any:
+    """Give a setting as a JSON value; tensors and functions are described."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple | list):
+        return [_as_json(part) for part in value]
+    if isinstance(value, Tensor):
+        return f"tensor of shape {tuple(value.shape)}"
+    return getattr(value, "__name__", type(value).__name__)

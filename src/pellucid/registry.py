@@ -1,0 +1,98 @@
+"""The methods that ``pellucid.explain`` and the command line know by name."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from pellucid import attr
+from pellucid.attr import Attribution
+from pellucid.errors import invalid_value
+
+SMOOTH_SAMPLES = 25
+"""Noisy copies that the SmoothGrad family takes by default here."""
+SMOOTH_SHARE = 0.15
+"""Their standard deviation as a share of the inputs' range, as the authors of SmoothGrad advise."""
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """A method by name.
+
+    Attributes:
+        name: what ``explain(method=...)`` takes.
+        summary: one line that says what the method computes.
+        build: makes the method from the model.
+        attribution: class of the method whose arguments are accepted.
+        defaults: arguments that differ from the class's defaults; callables are given the inputs.
+    """
+
+    name: str
+    summary: str
+    build: Callable[[Any], Attribution]
+    attribution: type[Attribution]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def filled(self, arguments: Mapping[str, Any], inputs: tuple[Tensor, ...]) -> dict[str, Any]:
+        """Give the arguments together with this method's own defaults."""
+        own = {k: v(inputs) if callable(v) else v for k, v in self.defaults.items()}
+        return {**own, **arguments}
+
+
+def _first_line(cls: type) -> str:
+    return (inspect.getdoc(cls) or "").partition("\n")[0]
+
+
+def _plain(name: str, cls: type[Attribution]) -> MethodInfo:
+    return MethodInfo(name, _first_line(cls), cls, cls)
+
+
+def _share_of_range(inputs: tuple[Tensor, ...]) -> tuple[float, ...]:
+    return tuple(SMOOTH_SHARE * float(x.max() - x.min()) for x in inputs)
+
+
+def _smooth(name: str, nt_type: str, summary: str) -> MethodInfo:
+    defaults = {"nt_type": nt_type, "nt_samples": SMOOTH_SAMPLES, "stdevs": _share_of_range, "abs": False}
+    return MethodInfo(name, summary, lambda model: attr.NoiseTunnel(attr.Saliency(model)), attr.NoiseTunnel, defaults)
+
+
+@functools.cache
+def methods() -> tuple[MethodInfo, ...]:
+    """List the methods that can be chosen by name.
+
+    Example:
+        >>> import pellucid
+        >>> [m.name for m in pellucid.methods()][:2]
+        ['saliency', 'input_x_gradient']
+    """
+    return (
+        _plain("saliency", attr.Saliency),
+        _plain("input_x_gradient", attr.InputXGradient),
+        _plain("integrated_gradients", attr.IntegratedGradients),
+        _plain("gradient_shap", attr.GradientShap),
+        _smooth("smoothgrad", "smoothgrad", "Gradients averaged over noisy copies of the input."),
+        _smooth(
+            "smoothgrad_squared",
+            "smoothgrad_sq",
+            "Squared gradients averaged over noisy copies of the input.",
+        ),
+        _smooth("vargrad", "vargrad", "Variance of the gradients over noisy copies of the input."),
+    )
+
+
+def method_named(name: str) -> MethodInfo:
+    """Find a method by its name.
+
+    Raises:
+        InvalidValueError: if there is none of this name.
+    """
+    for method in methods():
+        if method.name == name:
+            return method
+    known = ", ".join(m.name for m in methods())
+    raise invalid_value("method", repr(name), "there is no such method", f"one of {known}")
