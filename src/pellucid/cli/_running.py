@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from pellucid.cli._data import Data
 from pellucid.cli._failures import Refusal, users_code
 from pellucid.cli._models import LoadedModel
 from pellucid.cli._plan import takes
+from pellucid.errors import PellucidWarning
 
 if TYPE_CHECKING:
     from pellucid import MethodInfo
@@ -103,7 +105,8 @@ def run(
                 if len(batches.parts) == 1 and shown and takes(info, "show_progress"):
                     own.setdefault("show_progress", True)
                 chosen = target[rows] if isinstance(target, Tensor) else target
-                with users_code("the model"):
+                with users_code("the model"), warnings.catch_warnings():
+                    warnings.simplefilter("ignore", PellucidWarning)  # they come back as data, for the report
                     pieces.append(pellucid.explain(batches.module, inputs, method=info.name, target=chosen, **own))
                 bar.update()
             found.append(_together(pieces))
@@ -148,6 +151,9 @@ def _joined(values: Sequence[Any], pieces: Sequence[Explanation]) -> Any:
         if all(value == values[0] for value in values):
             return values[0]
         return torch.tensor([value for value, piece in zip(values, pieces, strict=True) for _ in piece.outputs])
+    counts = [len(piece.outputs) for piece in pieces]
+    if [len(value) for value in values] != counts:
+        return values[0]  # rows that all parts share, such as baselines to draw from
     if any(value.shape[1:] != values[0].shape[1:] for value in values):
         longest = max(value.shape[1] for value in values)
         values = [_filled(value, longest) for value in values]

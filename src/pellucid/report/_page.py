@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pellucid.report._subject import Subject
 
 SHOWN_CLASSES = 5
+ALWAYS_SHOWN = 3
+NEGLIGIBLE = 5e-4
+UNDERLAID = 24  # pixels a side from which an image below its map helps more than it blurs the colours
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Page:
     methods: list[MethodRow]
     right: int
     wrong: int
+    under: bool
 
 
 def build_page(explanations: Sequence[Explanation], subject: Subject, run: Run) -> Page:
@@ -112,6 +116,7 @@ def build_page(explanations: Sequence[Explanation], subject: Subject, run: Run) 
         methods=[_method_row(explanation, run) for explanation in explanations],
         right=sum(card.state == "right" for card in cards),
         wrong=sum(card.state == "wrong" for card in cards),
+        under=any(min(card.size) >= UNDERLAID for card in cards),
     )
 
 
@@ -154,6 +159,7 @@ def _card(explanations: Sequence[Explanation], subject: Subject, position: int) 
 
 def _class_bars(chances: Tensor, subject: Subject, truth: int | None) -> list[ClassBar]:
     order = chances.argsort(descending=True)[:SHOWN_CLASSES].tolist()
+    order = [index for place, index in enumerate(order) if place < ALWAYS_SHOWN or float(chances[index]) > NEGLIGIBLE]
     if truth is not None and truth not in order and truth < len(chances):
         order[-1] = truth
     best = order[0]
@@ -204,7 +210,7 @@ def _setting(value: object) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def _value(output: Tensor) -> str:

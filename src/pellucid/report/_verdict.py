@@ -120,11 +120,11 @@ def _sampling(size: float, error: float) -> Verdict:
 
 def _percent(share: float) -> str:
     if share != share or share > 10:
-        return "more than 1000 %"
+        return "more than 1000\N{NO-BREAK SPACE}%"
     if share < 1e-5:
-        return "0.001 %"
+        return "0.001\N{NO-BREAK SPACE}%"
     digits = 3 if share < 1e-4 else 2 if share < 1e-2 else 1 if share < 0.1 else 0
-    return f"{100 * share:.{digits}f} %"
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def _short(number: float) -> str:
