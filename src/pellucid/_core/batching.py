@@ -20,7 +20,7 @@ CPU_BUDGET = 32 * 2**20
 """Bytes kept for the backward pass of one block on a CPU: what its caches and allocator handle well."""
 DEVICE_SHARE = 1 / 16
 """Share of an accelerator's memory that one block may keep."""
-GROWTH = 64
+GROWTH = 32
 """A row of a model that was not measured yet is taken to keep this many times its input's bytes."""
 FIRST_ROWS = 64
 """Rows of the first pass at most, when nothing is known yet."""

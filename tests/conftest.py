@@ -1,0 +1,15 @@
+"""Exact arithmetic and explicit randomness for all tests."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Every test starts from the same state of torch's default generator."""
+    torch.manual_seed(20260101)
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(7)
