@@ -1,0 +1,100 @@
+"""Figures, their axes, their colour bars, and their bytes."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.figure import Figure, FigureBase
+    from matplotlib.image import AxesImage
+
+FRAME = "#c8c8c8"
+"""The colour of an outline: it marks the border of a white map and recedes behind a coloured one."""
+
+INK = "#404040"
+"""The colour of notes, which have a white box; other text has the colour of the user's matplotlib style."""
+
+
+def new_figure(fig_size: tuple[float, float], columns: int, use_pyplot: bool) -> tuple[Figure, list[Axes]]:
+    """Make a figure of one row of axes, known to pyplot or not."""
+    if use_pyplot:
+        import matplotlib.pyplot as plt  # noqa: PLC0415 - importing pellucid must not import matplotlib
+
+        figure = plt.figure(figsize=(fig_size[0], fig_size[1]), layout="tight")
+    else:
+        from matplotlib.figure import Figure  # noqa: PLC0415
+
+        figure = Figure(figsize=(fig_size[0], fig_size[1]), layout="tight")
+    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+
+
+def show() -> None:
+    """Show the figures that pyplot knows."""
+    import matplotlib.pyplot as plt  # noqa: PLC0415 - importing pellucid must not import matplotlib
+
+    plt.show()
+
+
+def bare_axis(axis: Axes) -> None:
+    """Leave nothing of an axis but a thin outline: pixels need no ticks."""
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.grid(visible=False)
+    for spine in axis.spines.values():
+        spine.set_color(FRAME)
+        spine.set_linewidth(0.8)
+
+
+def write_note(axis: Axes, note: str) -> None:
+    """Write a note into the middle of an axis."""
+    box = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": FRAME}
+    where = axis.transAxes
+    axis.text(0.5, 0.5, note, color=INK, ha="center", va="center", wrap=True, bbox=box, transform=where)
+
+
+def bar_below(
+    axis: Axes, mappable: AxesImage | None, label: str | None = None, **options: Any
+) -> Colorbar | None:
+    """Put a colour bar below an axis, as wide as the picture, or, without a map, as much empty space."""
+    from mpl_toolkits.axes_grid1 import (  # type: ignore[import-untyped]  # noqa: PLC0415 - it has no types
+        make_axes_locatable,
+    )
+
+    space = make_axes_locatable(axis).append_axes("bottom", size="5%", pad=0.1)
+    if mappable is None:
+        space.set_axis_off()
+        return None
+    figure: FigureBase = space.figure
+    colorbar = figure.colorbar(mappable, cax=space, orientation="horizontal", **options)
+    colorbar.outline.set_color(FRAME)
+    colorbar.ax.tick_params(color=FRAME, labelsize="small", length=3)
+    if label:
+        colorbar.set_label(label, fontsize="small")
+    return colorbar
+
+
+def png_bytes(figure: Figure, dpi: float = 150) -> bytes:
+    """Return a figure as the bytes of a PNG file, cropped to what is drawn; pyplot is not asked.
+
+    Neither a date nor a version is written into them, so that equal figures, drawn anew, give equal bytes.
+
+    Example:
+        >>> import numpy as np
+        >>> from pellucid.visualization import visualize_image_attr
+        >>> figure, _ = visualize_image_attr(np.eye(8), use_pyplot=False, fig_size=(1, 1))
+        >>> png_bytes(figure, dpi=50)[1:4]
+        b'PNG'
+
+    Args:
+        figure: A matplotlib figure, made with or without pyplot.
+        dpi: Dots per inch of the figure's size.
+
+    Returns:
+        The content of a PNG file.
+    """
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
+    return buffer.getvalue()
