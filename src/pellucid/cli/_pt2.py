@@ -40,7 +40,7 @@ OPERATORS = re.compile(
     r"|torch\.ops\.higher_order\.(cond|while_loop|scan|map_impl|wrap_with_set_grad_enabled|wrap_with_autocast)"
 )
 FILE_OPERATORS = re.compile(r"torch\.ops\.aten\.from_file\b.*|.*\b__\w+__.*")
-NAME = re.compile(r"[A-Za-z_][\w.]*|-?Infinity|")
+NAME = re.compile(r"[\w.-]*")  # nothing of this can be a call in generated source
 FREE_TEXT = {"as_string", "stack_trace", "nn_module_stack", "torch_fn", "torch_version", "from_node", "custom"}
 FREE_TEXT |= {"source_fn_stack", "guards_code"}  # looked up or kept, not run: guards are not built
 TREE_TYPES = {None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict"}

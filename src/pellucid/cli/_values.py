@@ -57,9 +57,9 @@ def parse_examples(text: str | None, available: int) -> list[int]:
     text = text.strip()
     if text == "all":
         return list(range(available))
-    if text.isascii() and text.isdigit() and int(text) > 0:
-        return list(range(min(available, int(text))))
     chosen: list[int] = []
+    if re.fullmatch(r"\d{1,9}", text):
+        chosen, text = list(range(min(available, int(text)))), ""
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part)
         last = int(match[2] or match[1]) if match else -1
@@ -72,7 +72,7 @@ def parse_examples(text: str | None, available: int) -> list[int]:
             raise Refusal(f"--examples asks for position {last}, but there are {available} (0 to {available - 1}).")
         chosen.extend(range(int(match[1]), last + 1))
     if not chosen:
-        raise Refusal(f"--examples is {text!r}, but it names no example. Pass a number above 0, positions or all.")
+        raise Refusal("--examples names no example. Pass a number above 0, positions like 0,4,10-12, or all.")
     return list(dict.fromkeys(chosen))
 
 

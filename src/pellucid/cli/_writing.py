@@ -102,9 +102,10 @@ def _write_pictures(
     count = 0
     shown = sys.stderr.isatty() if progress is None else progress
     for position in tqdm(range(len(subject.names)), desc="pictures", disable=not shown, file=sys.stderr):
-        stem = f"{position:03d}-{slug(Path(subject.names[position]).stem)}"
-        for name, figure in _figures(explanations, subject, position):
-            (folder / f"{stem}{name}.png").write_bytes(png_bytes(figure, DPI))
+        name = subject.names[position]
+        stem = f"{position:03d}-{slug(str(Path(name).with_suffix('')) if subject.kind == 'image' else name)}"
+        for ending, figure in _figures(explanations, subject, position):
+            (folder / f"{stem}{ending}.png").write_bytes(png_bytes(figure, DPI))
             count += 1
     return count
 
