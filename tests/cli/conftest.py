@@ -15,7 +15,7 @@ from torch import nn
 
 from pellucid.cli import main
 
-MODELS = '''
+MODELS = """
 import torch
 from torch import nn
 
@@ -54,7 +54,7 @@ def nothing():
     return 3
 
 number = 7
-'''
+"""
 
 
 def tiny_pictures() -> nn.Module:

@@ -39,7 +39,9 @@ def text_model(workplace: Path) -> Path:
 def image_model(workplace: Path) -> Path:
     folder = workplace / "pictures-model"
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    config = transformers.ViTConfig(image_size=16, patch_size=8, id2label={0: "cat", 1: "dog"}, label2id={"cat": 0, "dog": 1}, **sizes)
+    config = transformers.ViTConfig(
+        image_size=16, patch_size=8, id2label={0: "cat", 1: "dog"}, label2id={"cat": 0, "dog": 1}, **sizes
+    )
     torch.manual_seed(0)
     transformers.ViTForImageClassification(config).save_pretrained(folder)
     settings = {"image_mean": [0.5] * 3, "image_std": [0.25] * 3, "size": {"height": 16, "width": 16}}
@@ -50,7 +52,17 @@ def image_model(workplace: Path) -> Path:
 def test_texts_of_different_lengths(pellucid_command: Command, workplace: Path, text_model: Path) -> None:
     (workplace / "reviews.txt").write_text("a good film\n\nbad films\n")
     result = pellucid_command(
-        "explain", "texts", "reviews.txt", "-m", "integrated_gradients", "-m", "saliency", "-m", "gradient_shap", "-o", "out"
+        "explain",
+        "texts",
+        "reviews.txt",
+        "-m",
+        "integrated_gradients",
+        "-m",
+        "saliency",
+        "-m",
+        "gradient_shap",
+        "-o",
+        "out",
     )
     assert result.exit_code == 0, result.output
     found = pellucid.load(workplace / "out/attributions/integrated_gradients.safetensors")

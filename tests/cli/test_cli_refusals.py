@@ -123,7 +123,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("words", "message"), REFUSED, ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
+@pytest.mark.parametrize(
+    ("words", "message"), REFUSED, ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
 def test_refused_with_one_line(
     pellucid_command: Command, odd_files: Path, words: tuple[str, ...], message: str
 ) -> None:
@@ -144,7 +146,9 @@ def test_refused_with_one_line(
         ("tiny_models:pictures", "the model raised RuntimeError"),
     ],
 )
-def test_the_models_own_error_ends_with_one(pellucid_command: Command, workplace: Path, model: str, message: str) -> None:
+def test_the_models_own_error_ends_with_one(
+    pellucid_command: Command, workplace: Path, model: str, message: str
+) -> None:
     result = pellucid_command("explain", model, "rows.npy", "--out", "out")
     assert result.exit_code == 1
     assert message in result.stderr.splitlines()[-1]

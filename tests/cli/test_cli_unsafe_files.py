@@ -94,7 +94,9 @@ def evil_constant(path: Path) -> Path:
     payload = {"path_name": "opaque_obj_0", "is_param": False, "use_pickle": True, "tensor_meta": None}
     return changed(
         path,
-        lambda name, content: json.dumps({"config": {"x": payload}}).encode() if "constants_config" in name else content,
+        lambda name, content: (
+            json.dumps({"config": {"x": payload}}).encode() if "constants_config" in name else content
+        ),
         {"data/constants/opaque_obj_0": pickle.dumps(Trap())},
     )
 
@@ -250,7 +252,9 @@ def test_pickles_are_refused_under_any_name(
 def test_a_folder_with_pickled_weights_is_refused(pellucid_command: Command, workplace: Path) -> None:
     folder = workplace / "hub"
     folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"architectures": ["ViTForImageClassification"], "model_type": "vit"}))
+    (folder / "config.json").write_text(
+        json.dumps({"architectures": ["ViTForImageClassification"], "model_type": "vit"})
+    )
     (folder / "pytorch_model.bin").write_bytes(saved(Trap()))
     result = pellucid_command("explain", "hub", "animals", "-o", "out")
     assert result.exit_code == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,7 +18,7 @@ import pellucid
 from pellucid.errors import InvalidValueError
 from pellucid.report import Run, Subject, render_report, verdict_of, write_report
 
-HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}\'; </style>'
+HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}'; </style>"
 
 
 class Tags(HTMLParser):
@@ -47,7 +48,9 @@ def pictures() -> tuple[list[pellucid.Explanation], Subject]:
     names = ["first.png", "second.png", HOSTILE]
     shown = [np.asarray(image[0]) for image in inputs]
     labels = [None, None, HOSTILE]
-    return explanations, Subject("image", names, pictures=shown, truth=truth, labels=labels, class_names=["a", HOSTILE, "c"])
+    return explanations, Subject(
+        "image", names, pictures=shown, truth=truth, labels=labels, class_names=["a", HOSTILE, "c"]
+    )
 
 
 def test_it_refers_to_nothing_outside(pictures: tuple[list[pellucid.Explanation], Subject]) -> None:
@@ -96,10 +99,15 @@ def test_right_wrong_and_unknown(pictures: tuple[list[pellucid.Explanation], Sub
     found = tags(render_report(*pictures))
     states = [attributes["data-state"] for tag, attributes in found if tag == "article"]
     assert states == ["right", "wrong", "unknown"]
-    assert {attributes.get("data-show") for tag, attributes in found if tag == "button"} == {"all", "wrong", "right", None}
+    assert {attributes.get("data-show") for tag, attributes in found if tag == "button"} == {
+        "all",
+        "wrong",
+        "right",
+        None,
+    }
     headings = [int(tag[1]) for tag, _ in found if re.fullmatch("h[1-6]", tag)]
     assert headings[0] == 1
-    assert all(after - before <= 1 for before, after in zip(headings, headings[1:], strict=False))
+    assert all(after - before <= 1 for before, after in itertools.pairwise(headings))
 
 
 def test_tables_show_the_strongest_features_and_the_rest_together() -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
 
 from pellucid.cli._content import WHY_NOT_PICKLE, first_bytes, is_pickle
 from pellucid.cli._failures import Refusal
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 LABEL_NAMES = ("labels", "label", "targets", "target", "y")
 
@@ -32,7 +34,9 @@ def load_array(path: Path, label: str | None = None) -> tuple[Tensor, Tensor | N
         if label is not None:
             labels = _read_npy(Path(label))
     if inputs.ndim < 2 or not inputs.numel():
-        raise Refusal(f"DATA {path} has shape {tuple(inputs.shape)}. The first dimension counts examples: pass (N, ...).")
+        raise Refusal(
+            f"DATA {path} has shape {tuple(inputs.shape)}. The first dimension counts examples: pass (N, ...)."
+        )
     if labels is not None and (labels.ndim != 1 or len(labels) != len(inputs) or labels.dtype.is_floating_point):
         raise Refusal(
             f"The labels have shape {tuple(labels.shape)} and type {labels.dtype}, but {len(inputs)} whole numbers "
@@ -42,8 +46,6 @@ def load_array(path: Path, label: str | None = None) -> tuple[Tensor, Tensor | N
 
 
 def _read_npy(path: Path) -> Tensor:
-    import numpy as np
-    import torch
 
     if is_pickle(path):
         raise Refusal(f"{path} is refused: it holds a pickle, and {WHY_NOT_PICKLE}. Pass an array of numbers.")
@@ -54,7 +56,8 @@ def _read_npy(path: Path) -> Tensor:
     except ValueError as error:
         if "Object arrays" in str(error):
             raise Refusal(
-                f"{path} is refused: it holds Python objects, stored as a pickle, and {WHY_NOT_PICKLE}. Pass an array of numbers."
+                f"{path} is refused: it holds Python objects, stored as a pickle, and {WHY_NOT_PICKLE}. "
+                "Pass an array of numbers."
             ) from None
         raise Refusal(f"{path} cannot be read as .npy: {error}") from None
     except (OSError, EOFError) as error:
@@ -67,8 +70,6 @@ def _read_npy(path: Path) -> Tensor:
 
 
 def _read_safetensors(path: Path, label: str | None) -> tuple[Tensor, Tensor | None]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     first_bytes(path)
     try:
@@ -82,5 +83,7 @@ def _read_safetensors(path: Path, label: str | None) -> tuple[Tensor, Tensor | N
     if "inputs" in tensors:
         return tensors["inputs"], labels
     if len(tensors) != 1:
-        raise Refusal(f"{path} holds {len(tensors)} tensors ({', '.join(list(tensors)[:8])}). Name the one to explain 'inputs'.")
+        raise Refusal(
+            f"{path} holds {len(tensors)} tensors ({', '.join(list(tensors)[:8])}). Name the one to explain 'inputs'."
+        )
     return next(iter(tensors.values())), labels

@@ -27,15 +27,14 @@ def _version() -> str:
 def main() -> None:
     """Explain what a PyTorch model bases its predictions on.
 
-    \b
-    pellucid explain package.module:factory images/ --method integrated_gradients --out report/
+    For example: pellucid explain package.module:factory images/ --method integrated_gradients --out report/
     """
 
 
 @main.command("methods")
 def list_methods() -> None:
     """List the methods with one line each."""
-    import pellucid
+    import pellucid  # noqa: PLC0415  (it imports torch)
 
     infos = pellucid.methods()
     width = max(len(info.name) for info in infos)
@@ -63,12 +62,14 @@ def list_methods() -> None:
               help="Any other argument of the methods, or of one; may be repeated.")  # fmt: skip
 @click.option("--classes", metavar="FILE|LIST", help="Class names: a file with one per line, or names between commas.")
 @click.option("--label", metavar="NAME|FILE",
-              help="The true labels: a column of a table, a tensor of .safetensors, or a .npy beside a .npy.")  # fmt: skip
+              help="True labels: a column of a table, a tensor of .safetensors, or a .npy beside a .npy.")  # fmt: skip
 @click.option("--size", metavar="HxW", help="Scale images to this height and width.")
 @click.option("--grayscale", is_flag=True, help="Read images with one channel.")
-@click.option("--mean", metavar="NUMBERS", help="Subtracted from images (values 0 to 1): one number, or one per channel.")
+@click.option(
+    "--mean", metavar="NUMBERS", help="Subtracted from images (values 0 to 1): one number, or one per channel."
+)
 @click.option("--std", metavar="NUMBERS", help="Images are divided by this after the mean.")
-@click.option("--examples", metavar="N|LIST|all", help="The first N, positions from 0 like 0,4,10-12, or all.  [default: 16]")
+@click.option("--examples", metavar="N|LIST|all", help="The first N, positions like 0,4,10-12, or all.  [default: 16]")
 @click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Examples explained at a time.  [default: all]")
 @click.option("--seed", type=int, help="Makes methods that draw random samples repeatable.")
 @click.option("--title", default="What the model looked at", help="The heading of the report.")
@@ -91,7 +92,7 @@ def explain(open_report: bool, full: bool, **given: Any) -> None:
     Ends with 0 if all went well, 2 if something given cannot be used, 1 if the model raised.
     """
     try:
-        from pellucid.cli._explain import Options, explain_data
+        from pellucid.cli._explain import Options, explain_data  # noqa: PLC0415  (it imports everything)
 
         _run(explain_data, Options(**given), open_report=open_report)
     except (Refusal, ModelFailure) as failure:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 
 from pellucid.cli._arrays import load_array
 from pellucid.cli._content import WHY_NOT_PICKLE, first_bytes, is_pickle
@@ -13,11 +17,6 @@ from pellucid.cli._failures import Refusal
 from pellucid.cli._images import SUFFIXES, ImageSettings, find_images, load_images
 from pellucid.cli._tables import load_table
 from pellucid.cli._values import parse_examples
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from torch import Tensor
 
 TABLES = {".csv", ".tsv", ".parquet", ".pq"}
 ARRAYS = {".npy", ".safetensors"}
@@ -59,7 +58,7 @@ class Data:
 class Wanted:
     """What the options say about DATA."""
 
-    images: ImageSettings = ImageSettings()
+    images: ImageSettings
     label: str | None = None
     examples: str | None = None
 
@@ -162,9 +161,8 @@ def _pictures(inputs: Tensor) -> list[NDArray[np.float32]]:
     shown = inputs.permute(0, 2, 3, 1) if colour else inputs.mean(1) if inputs.ndim == 4 else inputs
     low, high = float(shown.min()), float(shown.max())
     if low >= 0 and high <= 255:
-        shown = shown / (1 if high <= 1 else 255)
-    else:
-        shown = (shown - low) / max(high - low, 1e-12)
+        low, high = 0.0, 1.0 if high <= 1 else 255.0  # fractions, or levels
+    shown = (shown - low) / (high - low)
     return list(shown.contiguous().numpy())
 
 

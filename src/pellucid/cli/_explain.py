@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor
+
+import pellucid
+from pellucid import MethodInfo
 from pellucid.cli import _values as values
 from pellucid.cli._data import Data, Wanted, check_shape, load_data, load_rows, merged
 from pellucid.cli._failures import Refusal
@@ -16,11 +20,6 @@ from pellucid.cli._plan import Given, chosen_methods, plan
 from pellucid.cli._running import Batches, PerExample, resolve_truth, run
 from pellucid.cli._writing import prepare_folder, write_everything
 from pellucid.report import Run, Subject
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from pellucid import MethodInfo
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,9 @@ def _baseline(text: str | None, data: Data, images: ImageSettings) -> float | Te
     if len(rows) == 1:
         return rows
     if len(rows) != len(data.names):
-        raise Refusal(f"--baseline {text} holds {len(rows)} rows. Pass one row, or one for each of {len(data.names)} examples.")
+        raise Refusal(
+            f"--baseline {text} holds {len(rows)} rows. Pass one row, or one for each of {len(data.names)} examples."
+        )
     return PerExample(rows)
 
 
@@ -147,7 +148,8 @@ def _rows(text: str, data: Data, images: ImageSettings, option: str) -> Tensor:
     rows = load_rows(text, images, option)
     if rows.shape[1:] != data.inputs.shape[1:]:
         raise Refusal(
-            f"{option} {text} holds examples of shape {tuple(rows.shape[1:])}, but DATA's have {tuple(data.inputs.shape[1:])}."
+            f"{option} {text} holds examples of shape {tuple(rows.shape[1:])}, "
+            f"but those of DATA have {tuple(data.inputs.shape[1:])}."
         )
     return rows
 
@@ -158,7 +160,9 @@ def _check_classes(target: int | str, outputs: int | None, classes: Sequence[str
     if isinstance(target, int) and target >= outputs:
         raise Refusal(f"--target is {target}, but the model has {outputs} outputs. Pass 0 to {outputs - 1}.")
     if classes is not None and len(classes) != outputs:
-        raise Refusal(f"--classes holds {len(classes)} names, but the model has {outputs} outputs. Pass one name for each.")
+        raise Refusal(
+            f"--classes holds {len(classes)} names, but the model has {outputs} outputs. Pass one name for each."
+        )
 
 
 def _target(target: int | str, truth: Sequence[int | None]) -> int | Tensor | None:
@@ -167,11 +171,12 @@ def _target(target: int | str, truth: Sequence[int | None]) -> int | Tensor | No
         return target
     if target == "predicted":
         return None
-    import torch
 
     known = [index for index in truth if index is not None]
     if len(known) != len(truth):
-        raise Refusal("--target label needs the true class of every example: name the labels with --label and --classes.")
+        raise Refusal(
+            "--target label needs the true class of every example: name the labels with --label and --classes."
+        )
     return torch.tensor(known)
 
 
@@ -191,10 +196,6 @@ def _subject(data: Data, batches: Batches, truth: Sequence[int | None], names: S
 
 def _about(options: Options, model: LoadedModel, data: Data, infos: Sequence[MethodInfo]) -> Run:
     """Say on the page what was typed, so that the run can be repeated."""
-    import torch
-
-    import pellucid
-
     typed = {
         "target": options.target, "baseline": options.baseline, "baselines": options.baselines,
         "n-steps": options.n_steps, "set": " ".join(options.settings) or None, "size": options.size,

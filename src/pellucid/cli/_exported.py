@@ -13,7 +13,6 @@ from pellucid.cli._failures import Refusal
 from pellucid.cli._models import LoadedModel
 from pellucid.cli._pt2 import UnsafeProgramError, load_program
 
-
 UNBOUNDED = 2**31 - 1
 
 
@@ -52,7 +51,7 @@ class ExportedModel(nn.Module):
         """Evaluate the program on all rows."""
         if self.least <= len(inputs) <= self.most:
             return self.program(inputs)
-        return torch.cat([self._chunk(chunk) for chunk in inputs.split(self.most)])
+        return torch.cat([self._chunk(chunk) for chunk in torch.split(inputs, self.most)])
 
     def _chunk(self, rows: Tensor) -> Tensor:
         missing = max(0, self.least - len(rows))
@@ -80,7 +79,9 @@ def load_exported(path: Path, *, trust: bool = False) -> LoadedModel:
         ) from error
     except Exception as error:
         said = str(error).partition("\n")[0][:200]
-        raise Refusal(f"MODEL {path} cannot be loaded as an exported program: {type(error).__name__}: {said}") from error
+        raise Refusal(
+            f"MODEL {path} cannot be loaded as an exported program: {type(error).__name__}: {said}"
+        ) from error
     names = program.graph_signature.user_inputs
     nodes = [node for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
     if len(nodes) != 1 or not isinstance(nodes[0].meta.get("val"), Tensor):
@@ -108,5 +109,3 @@ def _rows(size: Any, ranges: Any) -> tuple[int, int]:
     except (AttributeError, TypeError, ValueError, OverflowError):
         most = UNBOUNDED
     return max(1, least), max(least, most, 1)
-
-

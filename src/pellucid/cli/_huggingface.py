@@ -75,13 +75,17 @@ def load_folder(path: Path) -> LoadedModel:
         raise Refusal(f"MODEL {path} is an adapter to another model. Pass a folder with the merged model.")
     if not any(path.glob("*.safetensors")):
         pickled = sorted(file.name for pattern in ("*.bin", "*.pt", "*.pth") for file in path.glob(pattern))
-        why = f"its weights are pickles ({', '.join(pickled)}), and {WHY_NOT_PICKLE}" if pickled else "it has no weights"
+        why = (
+            f"its weights are pickles ({', '.join(pickled)}), and {WHY_NOT_PICKLE}" if pickled else "it has no weights"
+        )
         raise Refusal(f"MODEL {path} is refused: {why}. Save the model with save_pretrained(safe_serialization=True).")
     try:
-        import transformers
+        import transformers  # noqa: PLC0415  (an extra)
     except ImportError:
-        raise Refusal("Hugging Face folders need transformers. Install it with: pip install 'pellucid[text]'.") from None
-    transformers.utils.logging.disable_progress_bar()
+        raise Refusal(
+            "Hugging Face folders need transformers. Install it with: pip install 'pellucid[text]'."
+        ) from None
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it has no types
     is_text = architecture.endswith("ForSequenceClassification")
     kind = transformers.AutoModelForSequenceClassification if is_text else transformers.AutoModelForImageClassification
     model = _from_pretrained(kind, path)
@@ -97,7 +101,10 @@ def load_folder(path: Path) -> LoadedModel:
             tokenize=lambda text: _tokenize(model, tokenizer, text),
         )
     return LoadedModel(
-        ImageClassifier(model).eval(), str(path), class_names=names, images=_image_settings(path / "preprocessor_config.json")
+        ImageClassifier(model).eval(),
+        str(path),
+        class_names=names,
+        images=_image_settings(path / "preprocessor_config.json"),
     )
 
 
@@ -133,7 +140,7 @@ def _tokenizer(kind: Any, path: Path) -> Any:
 
 def _tokenize(model: nn.Module, tokenizer: Any, text: str) -> TokenizedText:
     limit = getattr(model.config, "max_position_embeddings", None) or 512
-    encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=int(limit))  # type: ignore[operator]
+    encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=int(limit))
     ids, mask = encoded["input_ids"], encoded["attention_mask"]
     embed: Any = model.get_input_embeddings()  # type: ignore[operator]  # every pretrained model has it
     with torch.no_grad():
@@ -141,7 +148,9 @@ def _tokenize(model: nn.Module, tokenizer: Any, text: str) -> TokenizedText:
         plain = model(input_ids=ids, attention_mask=mask).logits
         through = model(inputs_embeds=embeddings, attention_mask=mask).logits
         if not torch.allclose(plain, through, rtol=1e-3, atol=1e-4):
-            raise Refusal("This model computes something else from embeddings than from tokens, so it cannot be explained so.")
+            raise Refusal(
+                "This model computes something else from embeddings than from tokens, so it cannot be explained so."
+            )
         baseline = embed(_baseline_ids(tokenizer, ids))
     return TokenizedText(tuple(tokenizer.convert_ids_to_tokens(ids[0].tolist())), embeddings, mask, baseline)
 
@@ -149,7 +158,12 @@ def _tokenize(model: nn.Module, tokenizer: Any, text: str) -> TokenizedText:
 def _baseline_ids(tokenizer: Any, ids: Tensor) -> Tensor:
     """Return padding in place of every token, but keep special tokens such as [CLS]."""
     blank = next(
-        (number for number in (tokenizer.pad_token_id, tokenizer.mask_token_id, tokenizer.unk_token_id) if number is not None), 0
+        (
+            number
+            for number in (tokenizer.pad_token_id, tokenizer.mask_token_id, tokenizer.unk_token_id)
+            if number is not None
+        ),
+        0,
     )
     special = torch.tensor([[number in set(tokenizer.all_special_ids) for number in ids[0].tolist()]])
     return torch.where(special, ids, torch.full_like(ids, blank))

@@ -6,15 +6,16 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
 
 from pellucid.cli._content import first_bytes
 from pellucid.cli._failures import Refusal
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from torch import Tensor
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # formats that start no other program
@@ -42,8 +43,6 @@ class ImageSettings:
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Return (pixels - mean) / std for a batch (N, C, H, W)."""
-        import torch
-
         for name, values in (("--mean", self.mean), ("--std", self.std)):
             if values is not None and len(values) not in {1, pixels.shape[1]}:
                 raise Refusal(f"{name} holds {len(values)} numbers, but the images have {pixels.shape[1]} channel(s).")
@@ -80,9 +79,6 @@ def load_images(files: Sequence[Path], settings: ImageSettings) -> tuple[Tensor,
     Raises:
         Refusal: A file is no image, or the sizes differ and none is asked for.
     """
-    import numpy as np
-    import torch
-
     pictures = [_read(file, settings) for file in files]
     sizes = {picture.shape[:2]: file for picture, file in zip(pictures, files, strict=True)}
     if len(sizes) > 1:
@@ -98,9 +94,6 @@ def load_images(files: Sequence[Path], settings: ImageSettings) -> tuple[Tensor,
 
 def _read(file: Path, settings: ImageSettings) -> NDArray[np.float32]:
     """Read one image as (H, W) or (H, W, 3) with values from 0 to 1."""
-    import numpy as np
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
     first_bytes(file)
     try:
         with warnings.catch_warnings():
@@ -117,8 +110,6 @@ def _read(file: Path, settings: ImageSettings) -> NDArray[np.float32]:
 
 
 def _converted(image: Any, settings: ImageSettings) -> Any:
-    import numpy as np
-    from PIL import Image
 
     if image.mode.startswith("I;16"):  # convert("L") would cut 16 bits at 255
         image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
@@ -126,7 +117,6 @@ def _converted(image: Any, settings: ImageSettings) -> Any:
 
 
 def _scaled(image: Any, settings: ImageSettings) -> Any:
-    from PIL import Image
 
     if settings.size is None:
         return image

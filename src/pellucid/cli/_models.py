@@ -7,15 +7,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import torch
+from torch import nn
 
 from pellucid.cli._content import WHY_NOT_PICKLE, first_bytes, is_pickle
 from pellucid.cli._failures import ModelFailure, Refusal, users_code
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from pellucid.cli._images import ImageSettings
+from pellucid.cli._images import ImageSettings
 
 FORMS = "package.module:factory, an exported program (.pt2), or a local Hugging Face folder"
 
@@ -61,11 +60,11 @@ def load_model(spec: str, *, trust: bool = False) -> LoadedModel:
     """
     path = Path(spec)
     if path.is_dir():
-        from pellucid.cli._huggingface import load_folder
+        from pellucid.cli._huggingface import load_folder  # noqa: PLC0415  (in a circle)
 
         model = load_folder(path)
     elif path.suffix == ".pt2":
-        from pellucid.cli._exported import load_exported
+        from pellucid.cli._exported import load_exported  # noqa: PLC0415  (in a circle)
 
         model = load_exported(path, trust=trust)
     elif path.is_file():
@@ -103,23 +102,27 @@ def _load_factory(spec: str) -> LoadedModel:
     for part in attribute.split("."):
         if not hasattr(found, part):
             known = ", ".join(n for n in vars(found) if not n.startswith("_") and callable(getattr(found, n)))
-            raise Refusal(f"MODEL is {spec!r}, but {name} has no {attribute!r}. It has: {known[:200] or 'nothing to call'}.")
+            raise Refusal(
+                f"MODEL is {spec!r}, but {name} has no {attribute!r}. It has: {known[:200] or 'nothing to call'}."
+            )
         found = getattr(found, part)
     return LoadedModel(_built(found, spec), spec)
 
 
 def _built(found: Any, spec: str) -> nn.Module:
     """Return the module that a factory makes, or the module itself."""
-    from torch import nn
-
     if isinstance(found, nn.Module):
         return found
     if not callable(found):
-        raise Refusal(f"MODEL {spec!r} is a {type(found).__name__}. Pass a torch.nn.Module or a function that makes one.")
+        raise Refusal(
+            f"MODEL {spec!r} is a {type(found).__name__}. Pass a torch.nn.Module or a function that makes one."
+        )
     with users_code(spec):
         made = found()
     if not isinstance(made, nn.Module):
-        raise Refusal(f"MODEL {spec!r} returned a {type(made).__name__}. Pass a function that returns a torch.nn.Module.")
+        raise Refusal(
+            f"MODEL {spec!r} returned a {type(made).__name__}. Pass a function that returns a torch.nn.Module."
+        )
     return made
 
 
@@ -127,7 +130,9 @@ def _load_file(path: Path, *, trust: bool) -> LoadedModel:
     """Load a pickled module if it is trusted; refuse every other file with what to do instead."""
     first_bytes(path)
     if path.suffix == ".safetensors":
-        raise Refusal(f"MODEL {path} holds weights without a model. Pass a factory that builds the model and loads them.")
+        raise Refusal(
+            f"MODEL {path} holds weights without a model. Pass a factory that builds the model and loads them."
+        )
     if not is_pickle(path):
         raise Refusal(f"MODEL {path} is no model. Pass {FORMS}.")
     if not trust:
@@ -135,11 +140,11 @@ def _load_file(path: Path, *, trust: bool) -> LoadedModel:
             f"MODEL {path} is refused: {WHY_NOT_PICKLE}. Save the weights as safetensors and pass a factory, export "
             "the model as .pt2, or say --trust if you know where the file comes from."
         )
-    import torch
-    from torch import nn
 
     with users_code(f"loading {path}"):
         found = torch.load(path, map_location="cpu", weights_only=False)
     if not isinstance(found, nn.Module):
-        raise Refusal(f"MODEL {path} holds a {type(found).__name__}, no module. Pass a factory that loads these weights.")
+        raise Refusal(
+            f"MODEL {path} holds a {type(found).__name__}, no module. Pass a factory that loads these weights."
+        )
     return LoadedModel(found, str(path), notes=["The model was loaded with --trust: its file could run any code."])

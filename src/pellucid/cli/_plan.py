@@ -6,13 +6,11 @@ import difflib
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pellucid
+from pellucid import MethodInfo
 from pellucid.cli._failures import Refusal
-
-if TYPE_CHECKING:
-    from pellucid import MethodInfo
 
 DEFAULT_METHODS = ("integrated_gradients",)
 OWN_OPTIONS = {"inputs": "DATA", "target": "--target", "baselines": "--baseline or --baselines", "n_steps": "--n-steps"}

@@ -27,6 +27,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch.export.pt2_archive import PT2ArchiveReader
+from torch.export.pt2_archive._package import load_pt2
+
 RECORDS = re.compile(
     r"data/weights/(weight_\d+|[\w.-]+_weights_config\.json)"
     r"|data/constants/(tensor_\d+|[\w.-]+_constants_config\.json)"
@@ -48,11 +52,12 @@ EXPRESSION_NODES = (
     ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.BinOp, ast.UnaryOp, ast.keyword, ast.Compare,
     ast.operator, ast.unaryop, ast.cmpop,
 )  # fmt: skip
-FUNCTIONS = set(
-    "Symbol Integer Float Rational Add Mul Pow Mod PythonMod Max Min FloorDiv CeilDiv CleanDiv ModularIndexing Where "
-    "IntTrueDiv FloatTrueDiv PowByNatural FloatPow ToFloat TruncToInt TruncToFloat FloorToInt CeilToInt RoundToInt "
-    "Identity Eq Ne Lt Le Gt Ge floor ceiling Not And Or".split()
-)
+FUNCTIONS = {
+    "Symbol", "Integer", "Float", "Rational", "Add", "Mul", "Pow", "Mod", "PythonMod", "Max", "Min", "FloorDiv",
+    "CeilDiv", "CleanDiv", "ModularIndexing", "Where", "IntTrueDiv", "FloatTrueDiv", "PowByNatural", "FloatPow",
+    "ToFloat", "TruncToInt", "TruncToFloat", "FloorToInt", "CeilToInt", "RoundToInt", "Identity", "Eq", "Ne", "Lt",
+    "Le", "Gt", "Ge", "floor", "ceiling", "Not", "And", "Or",
+}  # fmt: skip
 
 
 class UnsafeProgramError(Exception):
@@ -72,18 +77,15 @@ def load_program(path: Path, *, trust: bool = False) -> Any:
     Raises:
         UnsafeProgramError: Something in the file could run code.
     """
-    import torch
-
     if trust:
         return torch.export.load(path)
-    from torch.export.pt2_archive._package import load_pt2
 
     content = io.BytesIO(path.read_bytes())  # what is checked is what is loaded
     _check_archive(content)
     content.seek(0)
     with _weights_only():
         # not torch.export.load: where this fails, that one tries an older, unchecked format
-        programs = load_pt2(content).exported_programs  # type: ignore[arg-type]  # takes any seekable stream
+        programs = load_pt2(content).exported_programs
     return next(iter(programs.values()))
 
 
@@ -104,8 +106,6 @@ def _weights_only() -> Iterator[None]:
 
 
 def _check_archive(content: io.BytesIO) -> None:
-    import torch
-    from torch.export.pt2_archive import PT2ArchiveReader
 
     archive = PT2ArchiveReader(content)
     names = archive.get_file_names()

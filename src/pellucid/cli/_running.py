@@ -6,21 +6,19 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 import pellucid
-from pellucid import Cost, Explanation
+from pellucid import Cost, Explanation, MethodInfo
 from pellucid.cli._data import Data
 from pellucid.cli._failures import Refusal, users_code
 from pellucid.cli._models import LoadedModel
 from pellucid.cli._plan import takes
 from pellucid.errors import PellucidWarning
-
-if TYPE_CHECKING:
-    from pellucid import MethodInfo
 
 TENSOR_FIELDS = ("attributions", "inputs", "baselines", "target", "outputs", "delta", "standard_error", "n_steps")
 
@@ -39,7 +37,7 @@ class Batches:
         self.tokens: list[tuple[str, ...]] = []
         self.parts: list[tuple[Tensor, dict[str, Any], Tensor | None]] = []
         if data.inputs is not None:
-            self.parts = [(part, {}, None) for part in data.inputs.split(size or len(data.inputs))]
+            self.parts = [(part, {}, None) for part in torch.split(data.inputs, size or len(data.inputs))]
             return
         if model.tokenize is None:
             raise Refusal("This model takes no text.")
@@ -87,8 +85,6 @@ def run(
         Refusal: An argument cannot be used.
         ModelFailure: The model raised.
     """
-    from tqdm import tqdm
-
     shown = sys.stderr.isatty() if progress is None else progress
     found = []
     with tqdm(total=len(plans) * len(batches.parts), unit="part", disable=not shown, file=sys.stderr) as bar:
@@ -116,8 +112,9 @@ def run(
 def _rows_of(arguments: dict[str, Any], rows: slice) -> dict[str, Any]:
     """Cut a baseline of one row per example to the rows of a part."""
     baseline = arguments.get("baselines")
-    per_example = isinstance(baseline, PerExample)
-    return {**arguments, "baselines": baseline.rows[rows]} if per_example else arguments
+    if not isinstance(baseline, PerExample):
+        return arguments
+    return {**arguments, "baselines": baseline.rows[rows]}
 
 
 class PerExample:

@@ -6,13 +6,13 @@ import csv
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from pellucid.cli._content import first_bytes, refuse_pickle
 from pellucid.cli._failures import Refusal
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 MISSING = {"", "na", "nan", "null", "none", "n/a"}
 
@@ -35,8 +35,6 @@ class Table:
 
     def tensor(self) -> Tensor:
         """Return the rows as a float tensor (N, columns)."""
-        import torch
-
         return torch.tensor(self.columns, dtype=torch.float32).T.contiguous()
 
 
@@ -72,7 +70,9 @@ def _numeric(path: Path, names: list[str], columns: list[list[Any]], labels: lis
         values = [number for number in numbers if number is not None]
         missing = next((row for row, value in enumerate(values) if not math.isfinite(value)), None)
         if missing is not None:
-            raise Refusal(f"Column {name!r} of {path} has no finite value in row {missing}. Fill it or leave the row out.")
+            raise Refusal(
+                f"Column {name!r} of {path} has no finite value in row {missing}. Fill it or leave the row out."
+            )
         kept[name] = values
     if not kept:
         raise Refusal(f"DATA {path} has no numeric column.")
@@ -130,7 +130,7 @@ def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
 
 def _read_parquet(path: Path) -> tuple[list[str], list[list[Any]]]:
     try:
-        from pyarrow import ArrowException, parquet
+        from pyarrow import ArrowException, parquet  # noqa: PLC0415  (an extra)
     except ImportError:
         raise Refusal("Parquet files need pyarrow. Install it with: pip install 'pellucid[tables]'.") from None
     try:

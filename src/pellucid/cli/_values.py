@@ -21,7 +21,7 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     """
     if text is None:
         return None
-    match = re.fullmatch(r"(\d+)[x×](\d+)", text.strip().lower())
+    match = re.fullmatch(r"(\d+)x(\d+)", text.strip().lower())
     if not match or not int(match[1]) or not int(match[2]):
         raise Refusal(f"--size is {text!r}, but it needs height and width. Pass it like --size 224x224.")
     return int(match[1]), int(match[2])
@@ -39,7 +39,9 @@ def parse_numbers(text: str | None, option: str) -> tuple[float, ...] | None:
     try:
         numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise Refusal(f"{option} is {text!r}, but it needs numbers. Pass one, or one per channel: 0.5,0.5,0.5.") from None
+        raise Refusal(
+            f"{option} is {text!r}, but it needs numbers. Pass one, or one per channel: 0.5,0.5,0.5."
+        ) from None
     if option == "--std" and not all(number > 0 for number in numbers):
         raise Refusal(f"--std is {text!r}, but a standard deviation is above zero.")
     return numbers

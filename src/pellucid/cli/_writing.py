@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tqdm import tqdm
+
 from pellucid.cli._failures import Refusal
 from pellucid.report import Run, Subject, method_title, write_report
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from pellucid import Explanation
+
 
 SIDE = 2.9  # inches of one heat map
 DPI = 110
@@ -92,12 +95,9 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _write_pictures(
-    folder: Path, explanations: Sequence[Explanation], subject: Subject, progress: bool | None
-) -> int:
-    from tqdm import tqdm
+def _write_pictures(folder: Path, explanations: Sequence[Explanation], subject: Subject, progress: bool | None) -> int:
 
-    from pellucid.visualization import png_bytes
+    from pellucid.visualization import png_bytes  # noqa: PLC0415  (it draws)
 
     count = 0
     shown = sys.stderr.isatty() if progress is None else progress
@@ -110,10 +110,12 @@ def _write_pictures(
     return count
 
 
-def _figures(
-    explanations: Sequence[Explanation], subject: Subject, position: int
-) -> Iterator[tuple[str, Figure]]:
-    """Draw one example: every method alone, then the example and all methods side by side."""
+def _figures(explanations: Sequence[Explanation], subject: Subject, position: int) -> Iterator[tuple[str, Figure]]:
+    """Draw one example: every method alone, then the example and all methods side by side.
+
+    Yields:
+        The ending of a file name, and a figure.
+    """
     drawers = [(explanation.method, _drawer(explanation, subject, position)) for explanation in explanations]
     for method, draw in drawers:
         figure, axes = _axes(1, subject)
@@ -131,15 +133,16 @@ def _figures(
 
 
 def _axes(count: int, subject: Subject) -> tuple[Figure, list[Axes]]:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # noqa: PLC0415  (it draws)
 
     width, height = (SIDE, SIDE + 0.3) if subject.kind == "image" else (5.2, 4.4)
     figure = Figure(figsize=(width * count, height), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.1)  # numbers at the ends of neighbouring colour bars need room
     return figure, list(figure.subplots(1, count, squeeze=False)[0])
 
 
 def _drawer(explanation: Explanation, subject: Subject, position: int) -> Callable[[Any], None]:
-    from pellucid.visualization import draw_attribution, draw_bars
+    from pellucid.visualization import draw_attribution, draw_bars  # noqa: PLC0415  (it draws)
 
     values = explanation.attributions
     row = (values[0] if isinstance(values, tuple) else values)[position].detach().cpu().double().numpy()

@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor
+
 from pellucid.errors import invalid_value
 from pellucid.report._panels import Panel, panel_of
 from pellucid.report._pictures import picture_uri
+from pellucid.report._subject import Subject
 from pellucid.report._verdict import Verdict, method_title, single_tensor, verdict_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from pellucid import Explanation
-    from pellucid.report._subject import Subject
+
 
 SHOWN_CLASSES = 5
 ALWAYS_SHOWN = 3
@@ -125,8 +127,6 @@ def probabilities(outputs: Tensor) -> Tensor | None:
 
     Rows that are probabilities already are kept, all others go through a softmax.
     """
-    import torch
-
     if outputs.ndim != 2 or outputs.shape[1] < 2:
         return None
     values = outputs.detach().double()
@@ -177,8 +177,6 @@ def _class_bars(chances: Tensor, subject: Subject, truth: int | None) -> list[Cl
 
 def _explained(explanation: Explanation, subject: Subject, position: int, predicted: int | None) -> str:
     """Name the explained output where it is not the predicted class."""
-    import torch
-
     target = explanation.target
     if isinstance(target, torch.Tensor) and target.ndim == 1:
         target = int(target[position if len(target) > 1 else 0])

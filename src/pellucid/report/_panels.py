@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from torch import Tensor
 
 from pellucid.report._pictures import AGAINST, FOR, Array, flat_map, heat_map_uri, strength
+from pellucid.report._subject import Subject
 from pellucid.report._verdict import Verdict, method_title, single_tensor, verdict_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from pellucid import Explanation
-    from pellucid.report._subject import Subject
+
 
 SHOWN_FEATURES = 12
 
@@ -114,7 +115,7 @@ def _share(value: float, limit: float) -> float:
     return round(min(abs(float(value)) / limit, 1.0), 4) if limit else 0.0
 
 
-def _tokens(array: Array, tokens: tuple[str, ...] | list[str], limit: float) -> list[Token]:
+def _tokens(array: Array, tokens: Sequence[str], limit: float) -> list[Token]:
     shown = []
     for index, raw in enumerate(tokens):
         value = float(array[index])

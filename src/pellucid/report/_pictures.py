@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from PIL import Image
+from torch import Tensor
 
 FOR = (224, 106, 6)  # orange: speaks for the explained output
 AGAINST = (9, 118, 222)  # blue: speaks against it
@@ -24,10 +22,10 @@ Array = NDArray[np.float64]
 
 def flat_map(values: Tensor) -> Array:
     """Reduce one example's attributions, (C, H, W), (H, W) or (T,), to a map (H, W) by summing channels."""
-    array = values.detach().cpu().double().numpy()
+    array: Array = values.detach().cpu().double().numpy()
     while array.ndim > 2:
         array = array.sum(axis=0)
-    return np.nan_to_num(np.atleast_2d(array))
+    return np.asarray(np.nan_to_num(np.atleast_2d(array)), dtype=np.float64)
 
 
 def strength(values: Array) -> float:
@@ -54,7 +52,6 @@ def picture_uri(picture: NDArray[np.float32]) -> str:
 
 
 def _png_uri(pixels: NDArray[np.uint8]) -> str:
-    from PIL import Image
 
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="PNG", optimize=True)

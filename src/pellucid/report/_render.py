@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
 from pellucid.report._page import Run, build_page
+from pellucid.report._subject import Subject
 
 if TYPE_CHECKING:
     from pellucid import Explanation
-    from pellucid.report._subject import Subject
 
 
 def render_report(explanations: Sequence[Explanation], subject: Subject, run: Run | None = None) -> str:
@@ -30,9 +33,6 @@ def render_report(explanations: Sequence[Explanation], subject: Subject, run: Ru
     Raises:
         InvalidValueError: There is no explanation, or the numbers of examples differ.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
     environment = Environment(
         loader=PackageLoader("pellucid.report"),
         autoescape=True,

@@ -6,15 +6,18 @@ random error. Both become a level (good, fair, poor, none) and a sentence.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
 
 from pellucid.errors import invalid_type
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from pellucid import Explanation
+
 
 Level = Literal["good", "fair", "poor", "none"]
 
@@ -24,7 +27,7 @@ _TITLES = {
     "deep_lift_shap": "DeepLIFT SHAP",
     "gradient_shap": "GradientSHAP",
     "guided_grad_cam": "Guided Grad-CAM",
-    "input_x_gradient": "Input × gradient",
+    "input_x_gradient": "Input \N{MULTIPLICATION SIGN} gradient",
     "kernel_shap": "KernelSHAP",
     "layer_grad_cam": "Grad-CAM",
     "lime": "LIME",
@@ -61,8 +64,6 @@ def method_title(name: str) -> str:
 
 def single_tensor(value: object, name: str) -> Tensor:
     """Return the one tensor of a value that may be a tuple of one."""
-    import torch
-
     if isinstance(value, tuple) and len(value) == 1:
         value = value[0]
     if not isinstance(value, torch.Tensor):
@@ -98,7 +99,7 @@ def verdict_of(explanation: Explanation, position: int) -> Verdict:
 def _completeness(total: float, delta: float) -> Verdict:
     difference = total - delta
     detail = f"sum {_short(total)}, output difference {_short(difference)}, delta {_short(delta)}"
-    if total != total or delta != delta:  # NaN
+    if math.isnan(total) or math.isnan(delta):
         return Verdict("poor", "holds values that are not numbers", detail)
     gap = abs(delta) / max(abs(difference), 1e-12) if delta else 0.0
     if gap < 0.01:
@@ -119,7 +120,7 @@ def _sampling(size: float, error: float) -> Verdict:
 
 
 def _percent(share: float) -> str:
-    if share != share or share > 10:
+    if math.isnan(share) or share > 10:
         return "more than 1000\N{NO-BREAK SPACE}%"
     if share < 1e-5:
         return "0.001\N{NO-BREAK SPACE}%"
