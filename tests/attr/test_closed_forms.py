@@ -50,9 +50,7 @@ def test_multilinear_of_degree_d_with_half_as_many_points(pair, degree):
         return v[:, :degree].prod(1)
 
     points = (degree + 1) // 2
-    found, delta = IntegratedGradients(product).attribute(
-        x, base, n_steps=points, return_convergence_delta=True
-    )
+    found, delta = IntegratedGradients(product).attribute(x, base, n_steps=points, return_convergence_delta=True)
     many = IntegratedGradients(product).attribute(x, base, n_steps=60)
     assert close(found, many)
     assert delta.abs().max() < 1e-12

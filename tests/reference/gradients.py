@@ -16,7 +16,7 @@ def integrated_gradients(function, x, baseline, select, n_steps=2000):
         a = (k + 0.5) / n_steps
         point = tuple(b + a * (v - b) for v, b in zip(x, baseline, strict=True))
         for total, g in zip(totals, gradient(function, point, select), strict=True):
-            total += g / n_steps
+            total.add_(g / n_steps)
     return tuple(t * (v - b) for t, v, b in zip(totals, x, baseline, strict=True))
 
 

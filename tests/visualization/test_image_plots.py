@@ -15,10 +15,7 @@ from pellucid.visualization.checks import METHODS, UNSIGNED
 from pellucid.visualization.normalize import SIGNS
 
 PANELS = [
-    (method, sign)
-    for method in METHODS
-    for sign in SIGNS
-    if (method, sign) not in {(m, "all") for m in UNSIGNED}
+    (method, sign) for method in METHODS for sign in SIGNS if (method, sign) not in {(m, "all") for m in UNSIGNED}
 ]
 DEFAULT_COLORMAPS = {"positive": "Greens", "negative": "Reds", "absolute_value": "Blues"}
 
@@ -155,9 +152,7 @@ def test_maps_without_channels(photo: np.ndarray, attr: np.ndarray) -> None:
             _, axis = visualize_image_attr(values, image, "masked_image", use_pyplot=False)
             picture = image if image.ndim == 3 else image[..., None]
             mask = expected_map(attr, "absolute_value", 2)[..., None]
-            np.testing.assert_array_equal(
-                drawn(axis)[0], np.broadcast_to(np.round(picture * mask), photo.shape)
-            )
+            np.testing.assert_array_equal(drawn(axis)[0], np.broadcast_to(np.round(picture * mask), photo.shape))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
@@ -165,9 +160,7 @@ def test_tensors(photo: np.ndarray, attr: np.ndarray, dtype: torch.dtype) -> Non
     values = torch.tensor(attr, dtype=dtype, requires_grad=True)
     image = torch.tensor(photo / 255, requires_grad=True)
     _, axis = visualize_image_attr(values, image, "alpha_scaling", use_pyplot=False)
-    _, array = visualize_image_attr(
-        values.detach().to(torch.float64).numpy(), photo, "alpha_scaling", use_pyplot=False
-    )
+    _, array = visualize_image_attr(values.detach().to(torch.float64).numpy(), photo, "alpha_scaling", use_pyplot=False)
     np.testing.assert_array_equal(drawn(axis)[0], drawn(array)[0])
     assert values.requires_grad
     assert values.grad is None
@@ -176,9 +169,7 @@ def test_tensors(photo: np.ndarray, attr: np.ndarray, dtype: torch.dtype) -> Non
 def test_arguments_are_not_changed(photo: np.ndarray, attr: np.ndarray) -> None:
     before = attr.copy(), photo.copy()
     for method, sign in PANELS:
-        visualize_image_attr(
-            attr, photo, method, sign, use_pyplot=False, denormalize=lambda image: image.clip(0, 9)
-        )
+        visualize_image_attr(attr, photo, method, sign, use_pyplot=False, denormalize=lambda image: image.clip(0, 9))
     np.testing.assert_array_equal(attr, before[0])
     np.testing.assert_array_equal(photo, before[1])
 
@@ -221,9 +212,7 @@ MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 )
 def test_denormalize(photo: np.ndarray, attr: np.ndarray, denormalize: object) -> None:
     normalized = torch.tensor((photo / 255 - MEAN) / STD, dtype=torch.float32)
-    _, axis = visualize_image_attr(
-        attr, normalized, "original_image", use_pyplot=False, denormalize=denormalize
-    )
+    _, axis = visualize_image_attr(attr, normalized, "original_image", use_pyplot=False, denormalize=denormalize)
     np.testing.assert_array_equal(drawn(axis)[0], photo)
     _, axes = visualize_image_attr_multiple(
         attr, normalized, ["masked_image"] * 2, ["positive"] * 2, use_pyplot=False, denormalize=denormalize

@@ -164,6 +164,4 @@ def test_multiple(change: dict[str, Any], error: type[Exception], words: list[st
 
 def test_denormalize_is_a_keyword() -> None:
     with pytest.raises(TypeError, match="positional"):
-        visualize_image_attr(
-            ATTR, None, "heat_map", "all", None, 2, None, 0.5, False, None, (6, 6), False, None
-        )
+        visualize_image_attr(ATTR, None, "heat_map", "all", None, 2, None, 0.5, False, None, (6, 6), False, None)

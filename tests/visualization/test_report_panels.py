@@ -121,9 +121,7 @@ def test_equal_figures_have_equal_bytes(attr: np.ndarray) -> None:
     assert b"matplotlib" not in first
 
 
-@pytest.mark.parametrize(
-    ("values", "extend"), [([-1.0, 1.0], "neither"), ([-3.0, 1.0], "min"), ([-1.0, 3.0], "max")]
-)
+@pytest.mark.parametrize(("values", "extend"), [([-1.0, 1.0], "neither"), ([-3.0, 1.0], "min"), ([-1.0, 3.0], "max")])
 def test_colour_bar_says_what_is_beyond_it(axis: plt.Axes, values: list[float], extend: str) -> None:
     assert draw_attribution(axis, [values], limit=2).colorbar.extend == extend
 

@@ -53,6 +53,11 @@ class Evaluator:
         self._measuring = False
         self._unused: set[int] = set(range(len(question.inputs)))
 
+    @property
+    def mixes(self) -> bool:
+        """Whether rows were seen to influence each other."""
+        return self.limit.whole
+
     # -- values
 
     def outputs(self) -> Tensor:
@@ -291,7 +296,8 @@ class WeightedSum:
 
     def __init__(self, inputs: tuple[Tensor, ...]) -> None:
         """Start at zero."""
-        self.sums = tuple(torch.zeros(x.shape, dtype=wide(x.dtype), device=x.device) for x in inputs)
+        with torch.inference_mode(False):
+            self.sums = tuple(torch.zeros(x.shape, dtype=wide(x.dtype), device=x.device) for x in inputs)
 
     def add(self, weights: Tensor, gradients: tuple[Tensor, ...], points: Points, examples: Tensor) -> None:
         """Take in a block."""

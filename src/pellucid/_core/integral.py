@@ -39,6 +39,10 @@ class Ends(NamedTuple):
         wider = torch.promote_types(self.at_inputs.dtype, torch.float32)
         return self.at_inputs.to(wider) - self.at_baselines.to(wider)
 
+    def together(self) -> Ends:
+        """The values of all examples together, where a model mixes them and none is complete on its own."""
+        return Ends(self.at_inputs.sum().reshape(1), self.at_baselines.sum().reshape(1))
+
     def gather(self, per_example: Tensor) -> Tensor:
         """Bring sums per example to the shape of the values: one per example, or one for the batch."""
         same = per_example.shape == self.at_inputs.shape
@@ -50,6 +54,11 @@ def ends_of(evaluator: Evaluator, baselines: tuple[Tensor, ...]) -> Ends:
     inputs = evaluator.question.inputs
     start = tuple(b.expand_as(x) for b, x in zip(baselines, inputs, strict=True))
     return Ends(evaluator.score(), evaluator.score_at(start))
+
+
+def complete_ends(evaluator: Evaluator, ends: Ends) -> Ends:
+    """Give the ends whose difference attributions sum to: per example, or together if the model mixes them."""
+    return ends.together() if evaluator.mixes else ends
 
 
 def completeness_error(attributions: tuple[Tensor, ...], ends: Ends) -> Tensor:
@@ -73,8 +82,8 @@ def nested_integral(
     """Integrate the gradient with as many points as each example needs.
 
     The intervals of the midpoint rule are cut in three, every point being evaluated once, and the sums are
-    extrapolated (Romberg), until for an example both |delta| <= tolerance |F(x) - F(x')| and the attributions change by less than
-    tolerance times their sum of magnitudes between two levels.
+    extrapolated (Romberg), until both |delta| <= tolerance |F(x) - F(x')| and the attributions of an example
+    change between two levels by less than tolerance times their sum of magnitudes.
 
     Args:
         evaluator: of the question.
@@ -97,7 +106,7 @@ def nested_integral(
         evaluator.accumulate(sums, Line(inputs, baselines, nodes, torch.ones_like(nodes)), bar, active)
         rows = [romberg_row(row, s / 3**level) for row, s in zip(rows, sums.sums, strict=True)]
         new = tuple(row[-1] for row in rows)
-        done = _converged(best, new, inputs, baselines, ends, tolerance)
+        done = _converged(best, new, inputs, baselines, complete_ends(evaluator, ends), tolerance)
         for old, value in zip(best, new, strict=True):
             old[active.to(old.device)] = value[active.to(old.device)]
         points[active] = 3**level
@@ -159,7 +168,6 @@ def warn_if_incomplete(delta: Tensor, ends: Ends, n_steps: int | Tensor, toleran
         advice = f"{int(n_steps.max())} points were not enough: the function may jump along the path"
     report.notify(
         ConvergenceWarning,
-        f"The attributions of {int(wrong.sum())} of {len(delta)} examples do not sum to the difference of outputs:"
-        f" in example {worst} they miss {float(share[worst]):.1%} of it (delta {float(delta[worst]):.3g});"
-        f" {advice}.",
+        f"The attributions of {int(wrong.sum())} of {len(delta)} examples do not sum to the difference of outputs: in"
+        f" example {worst} they miss {float(share[worst]):.1%} of it (delta {float(delta[worst]):.3g}); {advice}.",
     )

@@ -111,18 +111,16 @@ class _Buffer:
     module: nn.Module
     name: str
     tensor: Tensor
-    version: int
     content: Tensor
 
     @classmethod
     def of(cls, module: nn.Module, name: str, tensor: Tensor) -> _Buffer:
-        version = -1 if tensor.is_inference() else tensor._version
-        return cls(module, name, tensor, version, tensor.detach().clone())
+        return cls(module, name, tensor, tensor.detach().clone())
 
     def restore(self) -> None:
         if getattr(self.module, self.name, None) is not self.tensor:
             setattr(self.module, self.name, self.tensor)
-        if self.version >= 0 and self.tensor._version != self.version:
+        if not torch.equal(self.tensor, self.content):  # batch norm writes without counting a version
             with torch.no_grad():
                 self.tensor.copy_(self.content)
 

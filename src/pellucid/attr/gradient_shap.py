@@ -90,7 +90,8 @@ class GradientShap(GradientAttribution):
         Returns:
             Attributions in the structure of the inputs; with ``return_convergence_delta`` also
             ``sum(attributions) - (F(x + e) - F(b))`` of each sample, shape (N * n_samples,), the samples of an
-            example side by side.
+            example side by side; shape (n_samples,) if the function returns one value per batch or mixes the
+            examples.
 
         Raises:
             InvalidTypeError: for arguments of a wrong type.
@@ -102,14 +103,14 @@ class GradientShap(GradientAttribution):
         cap = accept_optional_count("internal_batch_size", internal_batch_size)
         seeds = draw_seeds(accept_count("n_samples", n_samples), generator, seed)
         path = RandomLine(question.inputs, rows, noise, tuple(seeds))
-        moments = _Samples(question.inputs, self._multiply_by_inputs, n_samples)
         total_rows = n_samples * len(question.inputs[0])
         with (
             evaluating(question, cap) as evaluator,
             progress(show_progress, self.get_name(), total_rows) as bar,
         ):
+            moments = _Samples(question.inputs, self._multiply_by_inputs, n_samples)
             evaluator.accumulate(moments, path, bar)
-            delta = moments.minus(_differences(evaluator, path)) if return_convergence_delta else None
+            delta = moments.minus(_differences(evaluator, path), evaluator.mixes) if return_convergence_delta else None
         errors = moments.standard_errors()
         report.check(standard_error=errors)
         warn_if_noisy(self.get_name(), moments.means, errors, n_samples)
@@ -135,10 +136,11 @@ class _Samples(Moments):
             self.sums[examples[:, None], columns[None, :]] += summed.T.to(self.sums)
         self._next[examples] += len(weights)
 
-    def minus(self, differences: Tensor) -> Tensor:
-        """Compute sums minus differences of outputs; one row if there is one output per batch."""
-        same = self.sums.shape == differences.shape
-        return (self.sums if same else self.sums.sum(0, keepdim=True)) - differences
+    def minus(self, differences: Tensor, together: bool) -> Tensor:
+        """Compute sums minus differences of outputs, of all examples together if they are not independent."""
+        if together or self.sums.shape != differences.shape:
+            return self.sums.sum(0, keepdim=True) - differences.sum(0, keepdim=True)
+        return self.sums - differences
 
 
 def _differences(evaluator: Evaluator, path: RandomLine) -> Tensor:

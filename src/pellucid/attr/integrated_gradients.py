@@ -11,6 +11,7 @@ from pellucid._core.combine import times_difference
 from pellucid._core.door import accept_baselines, accept_count, accept_optional_count, accept_question
 from pellucid._core.gradient import evaluating
 from pellucid._core.integral import (
+    complete_ends,
     completeness_error,
     ends_of,
     fixed_integral,
@@ -89,7 +90,8 @@ class IntegratedGradients(GradientAttribution):
 
         Returns:
             Attributions in the structure of the inputs; with ``return_convergence_delta`` also
-            ``delta = sum(attributions) - (F(x) - F(x'))``, shape (N,).
+            ``delta = sum(attributions) - (F(x) - F(x'))``, shape (N,), or (1,) for all examples together if
+            the function returns one value per batch or mixes the examples.
 
         Raises:
             InvalidTypeError: for arguments of a wrong type.
@@ -107,6 +109,7 @@ class IntegratedGradients(GradientAttribution):
                 integral, points = nested_integral(evaluator, starts, ends, tolerance, bar)
             else:
                 integral, points = fixed_integral(evaluator, starts, method, n_steps, bar), n_steps
+            ends = complete_ends(evaluator, ends)
         attributions = times_difference(integral, question.inputs, starts)
         delta = completeness_error(attributions, ends)
         report.check(delta=delta, n_steps=points)

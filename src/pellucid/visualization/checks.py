@@ -52,9 +52,7 @@ class Sources:
 def check_options(options: Options) -> None:
     """Refuse options outside their ranges."""
     check_number("outlier_perc", options.outlier_perc, "a percentage from 0 to below 100", below=100.0)
-    check_number(
-        "alpha_overlay", options.alpha_overlay, "an opacity from 0 to 1", below=np.nextafter(1.0, 2.0)
-    )
+    check_number("alpha_overlay", options.alpha_overlay, "an opacity from 0 to 1", below=np.nextafter(1.0, 2.0))
     if options.cmap is not None:
         resolve_colormap("cmap", options.cmap)
 
@@ -71,9 +69,7 @@ def check_panel(method: Any, sign: Any) -> None:
     check_choice("sign", sign, SIGNS)
     if sign == "all" and method in UNSIGNED:
         why = f"{method} shows magnitudes only"
-        raise invalid_value(
-            "sign", "'all'", why, "'positive', 'negative' or 'absolute_value', or another method"
-        )
+        raise invalid_value("sign", "'all'", why, "'positive', 'negative' or 'absolute_value', or another method")
 
 
 def check_panels(methods: Any, signs: Any, titles: Any) -> None:
@@ -82,16 +78,12 @@ def check_panels(methods: Any, signs: Any, titles: Any) -> None:
         if (name, value) == ("titles", None):
             continue
         if isinstance(value, str) or not isinstance(value, Sequence):
-            raise invalid_type(
-                name, f"{value!r}", "there is one for each panel", f"a list such as [{value!r}]"
-            )
+            raise invalid_type(name, f"{value!r}", "there is one for each panel", f"a list such as [{value!r}]")
         if len(value) != len(methods):
             why = f"methods has {len(methods)} of them"
             raise invalid_value(name, f"a list of {len(value)} strings", why, "lists of the same length")
     if not methods:
-        raise invalid_value(
-            "methods", "an empty list", "there is nothing to draw", f"some of {', '.join(METHODS)}"
-        )
+        raise invalid_value("methods", "an empty list", "there is nothing to draw", f"some of {', '.join(METHODS)}")
     for method, sign in zip(methods, signs, strict=True):
         check_panel(method, sign)
 
@@ -101,9 +93,7 @@ def check_keywords(keywords: dict[str, Any]) -> Options:
     known = [field.name for field in fields(Options)]
     for name in keywords:
         if name not in known:
-            raise invalid_type(
-                f"the keyword {name}", "given", "no panel takes it", f"any of {', '.join(known)}"
-            )
+            raise invalid_type(f"the keyword {name}", "given", "no panel takes it", f"any of {', '.join(known)}")
     return Options(**keywords)
 
 
@@ -121,9 +111,7 @@ def check_figure(plt_fig_axis: Any, fig_size: Any) -> None:
         raise invalid_type("plt_fig_axis", given, why, "(figure, axis), as returned by plt.subplots()")
     size = np.asarray(fig_size)
     if size.shape != (2,) or size.dtype.kind not in "fiu" or not (np.isfinite(size) & (size > 0)).all():
-        raise invalid_value(
-            "fig_size", repr(fig_size), "it is no size", "(width, height) in inches, both positive"
-        )
+        raise invalid_value("fig_size", repr(fig_size), "it is no size", "(width, height) in inches, both positive")
 
 
 def check_sources(

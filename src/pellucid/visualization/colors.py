@@ -78,7 +78,7 @@ def heat_map_rgba(
     Raises:
         InvalidValueError: A value is not finite, the shape is no picture's, or the limit is not positive.
         InvalidTypeError: The values are no real numbers, or the colour map is none.
-    """  # noqa: DOC502 - raised by the checks that are called
+    """
     attribution = attribution_map("values", values)
     bound = checked_limit(limit, attribution)
     position = (np.clip(attribution / bound, -1.0, 1.0) + 1.0) / 2.0
@@ -110,7 +110,7 @@ def attribution_limit(*maps: ArrayLike, outlier_perc: float = 2) -> float:
     Raises:
         InvalidValueError: There is no map, a value is not finite, or the percentage is out of range.
         InvalidTypeError: A map holds no real numbers.
-    """  # noqa: DOC502 - raised by the checks that are called
+    """
     check_number("outlier_perc", outlier_perc, "a percentage from 0 to below 100", below=100.0)
     if not maps:
         raise invalid_value("maps", "empty", "a limit is that of some values", "at least one map")
@@ -125,9 +125,7 @@ def checked_limit(limit: float | None, values: FloatArray) -> float:
     if isinstance(limit, bool) or not isinstance(limit, int | float | np.number):
         raise invalid_type("limit", f"of type {type(limit).__name__}", "it is no number", "a positive number")
     if not (np.isfinite(limit) and limit > 0):
-        raise invalid_value(
-            "limit", str(limit), "a scale ends at a positive magnitude", "a positive number or None"
-        )
+        raise invalid_value("limit", str(limit), "a scale ends at a positive magnitude", "a positive number or None")
     return float(limit)
 
 
@@ -140,11 +138,7 @@ def resolve_colormap(name: str, value: Any) -> Colormap:
         return value
     if not isinstance(value, str):
         given = f"of type {type(value).__name__}"
-        raise invalid_type(
-            name, given, "it is no colour map", "the name of a matplotlib colour map or such a map"
-        )
+        raise invalid_type(name, given, "it is no colour map", "the name of a matplotlib colour map or such a map")
     if value not in mpl.colormaps:
-        raise invalid_value(
-            name, repr(value), "matplotlib knows no such colour map", "a name such as 'viridis'"
-        )
+        raise invalid_value(name, repr(value), "matplotlib knows no such colour map", "a name such as 'viridis'")
     return mpl.colormaps[value]

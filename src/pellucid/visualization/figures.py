@@ -55,11 +55,9 @@ def write_note(axis: Axes, note: str) -> None:
     axis.text(0.5, 0.5, note, color=INK, ha="center", va="center", wrap=True, bbox=box, transform=where)
 
 
-def bar_below(
-    axis: Axes, mappable: AxesImage | None, label: str | None = None, **options: Any
-) -> Colorbar | None:
+def bar_below(axis: Axes, mappable: AxesImage | None, label: str | None = None, **options: Any) -> Colorbar | None:
     """Put a colour bar below an axis, as wide as the picture, or, without a map, as much empty space."""
-    from mpl_toolkits.axes_grid1 import (  # type: ignore[import-untyped]  # noqa: PLC0415 - it has no types
+    from mpl_toolkits.axes_grid1 import (  # noqa: PLC0415  (drawing only)
         make_axes_locatable,
     )
 

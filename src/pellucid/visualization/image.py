@@ -130,7 +130,7 @@ def visualize_image_attr(
         InvalidValueError: An argument is out of range or of a wrong shape, holds NaN or infinite values, or
             an image is needed and missing. There is no new figure then.
         InvalidTypeError: An argument is of a type that cannot be used. There is no new figure then either.
-    """  # noqa: DOC502 - raised by the checks that are called
+    """
     options = Options(outlier_perc, cmap, alpha_overlay, show_colorbar, denormalize)
     check_panel(method, sign)
     check_options(options)
@@ -189,7 +189,7 @@ def visualize_image_attr_multiple(
             shape.
         InvalidTypeError: A list is none, a keyword is unknown, or an argument is of a type that cannot be
             used.
-    """  # noqa: DOC502 - raised by the checks that are called
+    """
     options = check_keywords(kwargs)
     check_panels(methods, signs, titles)
     check_options(options)
@@ -212,9 +212,7 @@ def draw_panel(axis: Axes, panel: Panel, sources: Sources, options: Options) -> 
         if note:
             write_note(axis, note)
     if options.show_colorbar:
-        bar_below(
-            axis, mappable, ticks=[-1.0, -0.5, 0.0, 0.5, 1.0] if panel.sign == "all" else [0.0, 0.5, 1.0]
-        )
+        bar_below(axis, mappable, ticks=[-1.0, -0.5, 0.0, 0.5, 1.0] if panel.sign == "all" else [0.0, 0.5, 1.0])
     if panel.title:
         axis.set_title(panel.title)
 

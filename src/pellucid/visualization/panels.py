@@ -64,7 +64,7 @@ def draw_attribution(
     Raises:
         InvalidValueError: A value is not finite or out of range, or a shape is wrong.
         InvalidTypeError: An argument is of a type that cannot be used.
-    """  # noqa: DOC502 - raised by the checks that are called
+    """
     values = attribution_map("attr", attr)
     bound = checked_limit(limit, values)
     opacity: FloatArray | None = None
@@ -77,9 +77,7 @@ def draw_attribution(
     if grey is not None:
         ax.imshow(grey, cmap="gray", vmin=0.0, vmax=1.0)
     heat_map = ax.imshow(values, cmap=signed_colormap(), vmin=-bound, vmax=bound, alpha=opacity)
-    colorbar = bar_below(
-        ax, heat_map, label="attribution", extend=extension(values, bound), ticks=[-bound, 0, bound]
-    )
+    colorbar = bar_below(ax, heat_map, label="attribution", extend=extension(values, bound), ticks=[-bound, 0, bound])
     if colorbar is not None:
         colorbar.ax.set_xticklabels([signed_number(-bound), "0", signed_number(bound)])
     if not values.any():
@@ -124,30 +122,22 @@ def draw_bars(
     Raises:
         InvalidValueError: A value is not finite, or there is not one name for each value.
         InvalidTypeError: An argument is of a type that cannot be used.
-    """  # noqa: DOC502 - raised by the checks that are called
+    """
     numbers = as_floats("values", values)
     if numbers.ndim != 1:
         given = f"of shape {numbers.shape}"
-        raise invalid_value(
-            "values", given, "there is one bar for each number", "the values of one example, (F,)"
-        )
+        raise invalid_value("values", given, "there is one bar for each number", "the values of one example, (F,)")
     if isinstance(names, str) or len(names) != numbers.size:
         given = f"a list of {len(names)}" if not isinstance(names, str) else repr(names)
-        raise invalid_value(
-            "names", given, f"there are {numbers.size} values", "a list with one name for each"
-        )
+        raise invalid_value("names", given, f"there are {numbers.size} values", "a list with one name for each")
     if isinstance(top, bool) or not isinstance(top, int):
-        raise invalid_type(
-            "top", f"of type {type(top).__name__}", "it is a number of bars", "a positive integer"
-        )
+        raise invalid_type("top", f"of type {type(top).__name__}", "it is a number of bars", "a positive integer")
     if top < 1:
         raise invalid_value("top", str(top), "at least one bar is drawn", "a positive integer")
     sizes, labels = ranked(numbers, names, top)
     bound = checked_limit(limit, sizes) if limit is not None else float(np.abs(sizes).max()) or 1.0
     rows = np.arange(len(sizes))
-    bars = ax.barh(
-        rows, sizes, color=[POSITIVE[2] if size > 0 else NEGATIVE[2] for size in sizes], height=0.7
-    )
+    bars = ax.barh(rows, sizes, color=[POSITIVE[2] if size > 0 else NEGATIVE[2] for size in sizes], height=0.7)
     ax.bar_label(bars, [signed_number(size) for size in sizes], padding=3, fontsize="small")
     ax.set_yticks(rows, labels)
     ax.invert_yaxis()
@@ -191,9 +181,7 @@ def pale(grey: FloatArray) -> FloatArray:
 def extension(values: FloatArray, bound: float) -> str:
     """Say at which ends the colour bar goes on, because values lie beyond its limit."""
     beyond = (bool((values < -bound).any()), bool((values > bound).any()))
-    return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[
-        beyond
-    ]
+    return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[beyond]
 
 
 def signed_number(value: float) -> str:

@@ -1,0 +1,187 @@
+"""Models whose rows influence each other are explained right, and never in silence wrongly."""
+
+import pytest
+import torch
+
+import pellucid
+from pellucid.attr import GradientShap, IntegratedGradients, NoiseTunnel, Saliency
+from pellucid.errors import ExpansionWarning
+from tests.models import DOUBLE, GraphNet, mlp
+from tests.reference.gradients import integrated_gradients
+
+EDGES = torch.tensor([[0, 1, 2, 0], [1, 2, 0, 2]])
+
+
+def graph_reference(model, nodes, base, target, edges):
+    """Integrated gradients of the sum over nodes, the whole graph as one example."""
+    (found,) = integrated_gradients(
+        lambda v: model(v, edges), (nodes,), (base,), lambda out: out[:, target].sum(), n_steps=500
+    )
+    return found
+
+
+@pytest.fixture
+def graph(generator):
+    nodes = torch.randn(3, 3, dtype=DOUBLE, generator=generator)
+    return GraphNet(), nodes, torch.randn(3, 3, dtype=DOUBLE, generator=generator)
+
+
+@pytest.mark.parametrize("mark", [lambda e: e, pellucid.shared])
+@pytest.mark.parametrize("n_steps", [50, "auto"])
+def test_a_graph_with_its_edges_as_additional_argument(graph, mark, n_steps):
+    model, nodes, base = graph
+    with pytest.warns(ExpansionWarning, match="forward pass of its own"):
+        found = IntegratedGradients(model).attribute(
+            nodes, base, target=1, additional_forward_args=mark(EDGES), n_steps=n_steps, tolerance=1e-4
+        )
+    assert torch.allclose(found, graph_reference(model, nodes, base, 1, EDGES), atol=1e-4)
+
+
+@pytest.mark.parametrize("mark", [lambda e: e, pellucid.shared])
+def test_as_many_nodes_as_the_edge_list_has_rows(mark, generator):
+    """Two nodes: the edge list (2, E) looks like one row per example."""
+    model = GraphNet()
+    nodes = torch.randn(2, 3, dtype=DOUBLE, generator=generator)
+    edges = torch.tensor([[0, 1, 1], [1, 0, 1]])
+    base = torch.full_like(nodes, 0.3)
+    with pytest.warns(ExpansionWarning):
+        found = IntegratedGradients(model).attribute(nodes, base, target=0, additional_forward_args=mark(edges))
+    assert torch.allclose(found, graph_reference(model, nodes, base, 0, edges), atol=1e-6)
+
+
+def test_a_large_graph_is_not_cut_into_pieces(graph):
+    model, nodes, base = graph
+    with pytest.warns(ExpansionWarning):
+        found = IntegratedGradients(model).attribute(
+            nodes, base, target=1, additional_forward_args=EDGES, internal_batch_size=2
+        )
+    assert torch.allclose(found, graph_reference(model, nodes, base, 1, EDGES), atol=1e-6)
+
+
+def test_pooled_graphs_give_one_row_per_graph(graph):
+    """Three nodes in two graphs: the output has two rows."""
+    model, nodes, base = graph
+    member = torch.tensor([0, 0, 1])
+
+    def pooled(v, edges, graphs):
+        return torch.zeros(2, 2, dtype=DOUBLE).index_add(0, graphs, model(v, edges))
+
+    with pytest.warns(ExpansionWarning), pellucid.recording() as report:
+        found = IntegratedGradients(pooled).attribute(nodes, base, target=1, additional_forward_args=(EDGES, member))
+    assert torch.allclose(found, graph_reference(model, nodes, base, 1, EDGES), atol=1e-6)
+    assert report.delta.shape == (1,)
+    assert abs(float(report.delta)) < 1e-8
+
+
+@pytest.mark.parametrize("reduce", [torch.sum, torch.mean])
+def test_one_value_per_batch(reduce, generator):
+    """A loss over the batch: attributions of all examples together are complete."""
+    x = torch.randn(3, 4, dtype=DOUBLE, generator=generator)
+    base = torch.randn(3, 4, dtype=DOUBLE, generator=generator)
+
+    def loss(v):
+        return reduce(torch.sin(v).prod(1))
+
+    with pytest.warns(ExpansionWarning):
+        found, delta = IntegratedGradients(loss).attribute(x, base, return_convergence_delta=True)
+    assert torch.allclose(found.sum(), loss(x) - loss(base), atol=1e-10)
+    assert delta.shape == (1,)
+
+
+def test_a_fixed_batch_size(generator):
+    model, x = mlp(), torch.randn(2, 5, dtype=DOUBLE, generator=generator)
+
+    def fixed(v):
+        return model(v.view(2, 5))
+
+    with pytest.warns(ExpansionWarning):
+        found = IntegratedGradients(fixed).attribute(x, target=0)
+    assert torch.allclose(found, IntegratedGradients(model).attribute(x, target=0), atol=1e-12)
+
+
+def test_statistics_over_the_batch(generator):
+    x = torch.randn(4, 5, dtype=DOUBLE, generator=generator)
+    model = mlp()
+
+    def centred(v):
+        return model(v - v.mean(0))
+
+    with pytest.warns(ExpansionWarning):
+        found, delta = IntegratedGradients(centred).attribute(x, 0.5, target=2, return_convergence_delta=True)
+    assert torch.allclose(found.sum(), (centred(x) - centred(torch.full_like(x, 0.5)))[:, 2].sum(), atol=1e-8)
+    assert delta.sum().abs() < 1e-8
+
+
+def test_sampling_methods_notice_too(graph):
+    model, nodes, base = graph
+    with pytest.warns(ExpansionWarning):
+        found = GradientShap(model).attribute(
+            nodes, base[:1], n_samples=400, seed=1, target=1, additional_forward_args=EDGES
+        )
+    together = graph_reference(model, nodes, base[:1].expand_as(nodes), 1, EDGES)
+    # each node has its own position on the path, so only the sum over the graph is comparable
+    assert torch.allclose(found.sum(), together.sum(), atol=0.15)
+
+
+def test_noise_tunnel_does_not_expand_graphs(graph):
+    model, nodes, _ = graph
+    tunnel = NoiseTunnel(Saliency(model))
+    found = tunnel.attribute(nodes, stdevs=0.0, nt_samples=4, target=1, additional_forward_args=EDGES, abs=False)
+    expected = Saliency(model).attribute(nodes, target=1, additional_forward_args=EDGES, abs=False)
+    assert torch.allclose(found, expected, atol=1e-12)
+
+
+def test_row_arguments_follow_their_examples(generator):
+    x = torch.randn(3, 4, dtype=DOUBLE, generator=generator)
+    scale = torch.randn(3, dtype=DOUBLE, generator=generator)
+    found = IntegratedGradients(lambda v, s, k: (v**2).sum(1) * s * k).attribute(
+        x, additional_forward_args=(scale, 2.0), n_steps=7
+    )
+    assert torch.allclose(found, 2 * scale[:, None] * x**2, atol=1e-12)
+
+
+def test_a_coincidence_of_shapes_is_noticed_without_a_mark(generator):
+    """A (T, T) mask with T examples: repeated it no longer fits, shared it does."""
+    x = torch.randn(4, 4, dtype=DOUBLE, generator=generator)
+    mask = torch.randn(4, 4, dtype=DOUBLE, generator=generator)
+
+    def model(v, m):
+        return torch.tanh(v @ m[:4, :4]).sum(1)
+
+    expected = IntegratedGradients(lambda v: model(v, mask)).attribute(x)
+    assert torch.allclose(IntegratedGradients(model).attribute(x, additional_forward_args=mask), expected)
+    shared = IntegratedGradients(model).attribute(x, additional_forward_args=pellucid.shared(mask))
+    assert torch.allclose(shared, expected, atol=1e-12)
+
+
+def test_an_error_of_the_model_itself_passes_unchanged(generator):
+    x = torch.randn(2, 5, dtype=DOUBLE, generator=generator)
+
+    class BoomError(Exception):
+        pass
+
+    calls = []
+
+    def failing(v):
+        calls.append(1)
+        if len(calls) >= 3:
+            raise BoomError("mine")
+        return (v**2).sum(1)
+
+    with pytest.raises(BoomError, match="mine"):
+        IntegratedGradients(failing).attribute(x)
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError])
+def test_a_passing_fault_is_not_taken_for_a_fixed_batch_size(kind, generator):
+    x = torch.randn(2, 5, dtype=DOUBLE, generator=generator)
+    calls = []
+
+    def once(v):
+        calls.append(1)
+        if len(calls) == 3:
+            raise kind("just now")
+        return (v**2).sum(1)
+
+    with pytest.raises(kind, match="just now"):
+        IntegratedGradients(once).attribute(x)
