@@ -39,7 +39,8 @@ def list_methods() -> None:
     infos = pellucid.methods()
     width = max(len(info.name) for info in infos)
     for info in infos:
-        click.echo(f"{info.name:<{width}}  {printable(info.summary)}")
+        summary = printable(info.summary.replace("``", ""))
+        click.echo(f"{info.name:<{width}}  {summary}")
 
 
 @main.command("explain")

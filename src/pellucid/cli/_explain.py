@@ -208,7 +208,7 @@ def _about(options: Options, model: LoadedModel, data: Data, infos: Sequence[Met
         title=options.title,
         model=Path(model.source).name if Path(model.source).exists() else model.source,
         data=_short(options.data),
-        summaries={info.name: info.summary for info in infos},
+        summaries={info.name: info.summary.replace("``", "") for info in infos},
         settings=[("MODEL", model.source), ("DATA", _short(options.data)), *shown, ("versions", versions)],
         notes=[*model.notes, *data.notes],
     )

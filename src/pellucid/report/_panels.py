@@ -92,23 +92,28 @@ def token_sums(values: Tensor) -> Array:
 def _bars(array: Array, subject: Subject, position: int, limit: float) -> list[FeatureBar]:
     order = np.argsort(-np.abs(np.nan_to_num(array)), kind="stable")
     chosen = order[:SHOWN_FEATURES]
+    rest = array[order[SHOWN_FEATURES:]]
+    total = float(rest.sum())
+    limit = max(limit, abs(total))
     held = subject.values[position] if subject.values else ()
     bars = [
         FeatureBar(
             str(subject.feature_names[index]) if index < len(subject.feature_names) else f"feature {index}",
             held[index] if index < len(held) else "",
-            f"{array[index]:+.3g}",
+            _signed(array[index]),
             _share(array[index], limit),
             bool(array[index] >= 0),
         )
         for index in chosen
     ]
-    rest = array[order[SHOWN_FEATURES:]]
     if rest.size:
-        total = float(rest.sum())
         name = f"{rest.size} more together"
-        bars.append(FeatureBar(name, "", f"{total:+.3g}", _share(total, limit), total >= 0))
+        bars.append(FeatureBar(name, "", _signed(total), _share(total, limit), total >= 0))
     return bars
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3g}".replace("-", "\N{MINUS SIGN}")
 
 
 def _share(value: float, limit: float) -> float:
@@ -122,7 +127,7 @@ def _tokens(array: Array, tokens: Sequence[str], limit: float) -> list[Token]:
         red, green, blue = FOR if value >= 0 else AGAINST
         text, joined = _readable(raw, first=index == 0)
         alpha = round(0.85 * _share(value, limit), 3)
-        shown.append(Token(text, f"{value:+.3g}", f"rgba({red}, {green}, {blue}, {alpha})", joined))
+        shown.append(Token(text, _signed(value), f"rgba({red}, {green}, {blue}, {alpha})", joined))
     return shown
 
 
