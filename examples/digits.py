@@ -109,7 +109,7 @@ def explain(out: Path) -> None:
     command = [sys.executable, "-m", "pellucid.cli", "explain", "examples.digits:trained", str(out / "images")]
     command += [word for method in METHODS for word in ("--method", method)]
     command += ["--grayscale", "--classes", ",".join("0123456789"), "--examples", "all", "--seed", str(SEED)]
-    command += ["--baselines", str(out / "baselines.npy"), "--set", "gradient_shap.n_samples=200", "--n-steps", "auto"]
+    command += ["--baselines", str(out / "baselines.npy"), "--set", "gradient_shap.n_samples=500", "--n-steps", "auto"]
     command += ["--set", "smoothgrad.nt_samples=100", "--title", "What a small network sees in handwritten digits"]
     subprocess.run([*command, "--out", str(out)], check=True)
 

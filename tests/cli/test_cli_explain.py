@@ -187,6 +187,13 @@ def test_version(pellucid_command: Command) -> None:
     assert "pellucid" in pellucid_command("--version").output
 
 
+def test_open_shows_the_report(pellucid_command: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("click.launch", opened.append)
+    assert pellucid_command("explain", "tiny_models:rows", "rows.npy", "--no-pictures", "--open").exit_code == 0
+    assert opened == ["explanation/report.html"]
+
+
 def test_progress_goes_to_stderr(pellucid_command: Command) -> None:
     result = pellucid_command("explain", "tiny_models:rows", "rows.npy", "--progress", "--no-pictures", "-o", "out")
     assert result.exit_code == 0

@@ -85,6 +85,13 @@ def test_a_quoted_text_and_special_tokens_kept_in_the_baseline(
     assert (per_token[1:-1] != 0).all()
 
 
+def test_long_texts_are_cut_and_that_is_said(pellucid_command: Command, workplace: Path, text_model: Path) -> None:
+    result = pellucid_command("explain", "texts", "good " * 40, "--no-pictures", "-o", "out")
+    assert result.exit_code == 0, result.output
+    assert "Only the first 32 tokens of a text are read" in result.stderr
+    assert "Only the first 32 tokens" in (workplace / "out/report.html").read_text()
+
+
 def test_images_are_prepared_as_the_folder_says(pellucid_command: Command, workplace: Path, image_model: Path) -> None:
     result = pellucid_command("explain", "pictures-model", "animals", "--no-pictures", "-o", "out")
     assert result.exit_code == 0, result.output

@@ -37,6 +37,8 @@ def load_array(path: Path, label: str | None = None) -> tuple[Tensor, Tensor | N
         raise Refusal(
             f"DATA {path} has shape {tuple(inputs.shape)}. The first dimension counts examples: pass (N, ...)."
         )
+    if inputs.is_complex():
+        raise Refusal(f"DATA {path} holds complex numbers, which cannot be explained. Pass real ones.")
     if labels is not None and (labels.ndim != 1 or len(labels) != len(inputs) or labels.dtype.is_floating_point):
         raise Refusal(
             f"The labels have shape {tuple(labels.shape)} and type {labels.dtype}, but {len(inputs)} whole numbers "

@@ -94,10 +94,10 @@ def explain_data(options: Options, say: Callable[[str], object]) -> Result:
         brings_baseline=data.kind == "text",
     )
     plans = plan(infos, given)
+    batches = Batches(model, data, options.batch_size)
+    data.notes.extend(batches.notes)
     for note in (*model.notes, *data.notes):
         say(note)
-
-    batches = Batches(model, data, options.batch_size)
     outputs = batches.probe()
     truth, names = resolve_truth(data, classes or model.class_names or (), outputs)
     _check_classes(target, outputs, classes)

@@ -53,12 +53,14 @@ class TokenizedText:
         embeddings: Their input embeddings, (1, T, D).
         mask: The attention mask, (1, T).
         baseline: The same with padding in place of every token that is not special, (1, T, D).
+        cut: Whether the text was longer than the model can read, and its end was left out.
     """
 
     tokens: tuple[str, ...]
     embeddings: Tensor
     mask: Tensor
     baseline: Tensor
+    cut: bool
 
 
 def load_folder(path: Path) -> LoadedModel:
@@ -139,9 +141,10 @@ def _tokenizer(kind: Any, path: Path) -> Any:
 
 
 def _tokenize(model: nn.Module, tokenizer: Any, text: str) -> TokenizedText:
-    limit = getattr(model.config, "max_position_embeddings", None) or 512
-    encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=int(limit))
+    limit = min(int(getattr(model.config, "max_position_embeddings", None) or 512), int(tokenizer.model_max_length))
+    encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=limit)
     ids, mask = encoded["input_ids"], encoded["attention_mask"]
+    whole = len(tokenizer(text, truncation=False, verbose=False)["input_ids"])
     embed: Any = model.get_input_embeddings()  # type: ignore[operator]  # every pretrained model has it
     with torch.no_grad():
         embeddings = embed(ids)
@@ -152,7 +155,8 @@ def _tokenize(model: nn.Module, tokenizer: Any, text: str) -> TokenizedText:
                 "This model computes something else from embeddings than from tokens, so it cannot be explained so."
             )
         baseline = embed(_baseline_ids(tokenizer, ids))
-    return TokenizedText(tuple(tokenizer.convert_ids_to_tokens(ids[0].tolist())), embeddings, mask, baseline)
+    tokens = tuple(tokenizer.convert_ids_to_tokens(ids[0].tolist()))
+    return TokenizedText(tokens, embeddings, mask, baseline, cut=whole > len(tokens))
 
 
 def _baseline_ids(tokenizer: Any, ids: Tensor) -> Tensor:

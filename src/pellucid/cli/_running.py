@@ -34,6 +34,7 @@ class Batches:
 
     def __init__(self, model: LoadedModel, data: Data, size: int | None) -> None:
         self.module = model.module
+        self.notes: list[str] = []
         self.tokens: list[tuple[str, ...]] = []
         self.parts: list[tuple[Tensor, dict[str, Any], Tensor | None]] = []
         if data.inputs is not None:
@@ -45,6 +46,8 @@ class Batches:
             with users_code("the model"):
                 found = model.tokenize(text)
             self.tokens.append(found.tokens)
+            if found.cut:
+                self.notes.append(f"Only the first {len(found.tokens)} tokens of a text are read: {text[:40]}...")
             self.parts.append((found.embeddings, {"additional_forward_args": found.mask}, found.baseline))
 
     def probe(self) -> int | None:

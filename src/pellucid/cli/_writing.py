@@ -137,7 +137,7 @@ def _axes(count: int, subject: Subject) -> tuple[Figure, list[Axes]]:
 
     width, height = (SIDE, SIDE + 0.3) if subject.kind == "image" else (5.2, 4.4)
     figure = Figure(figsize=(width * count, height), layout="constrained")
-    figure.get_layout_engine().set(wspace=0.1)  # numbers at the ends of neighbouring colour bars need room
+    figure.get_layout_engine().set(wspace=0.18)  # numbers at the ends of neighbouring colour bars need room
     return figure, list(figure.subplots(1, count, squeeze=False)[0])
 
 
