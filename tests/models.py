@@ -27,8 +27,9 @@ class ToyModel(nn.Module):
 
 def toy():
     """The toy model in float64 with its inputs, drawn in float32 as the printed figures were."""
+    model = ToyModel().eval().to(DOUBLE)
     torch.manual_seed(123)
-    return ToyModel().eval().to(DOUBLE), torch.rand(2, 3).to(DOUBLE)
+    return model, torch.rand(2, 3).to(DOUBLE)
 
 
 def mlp(features=5, classes=3, hidden=8, activation=nn.Tanh):

@@ -138,7 +138,7 @@ def _passed(info: MethodInfo, additional: Any) -> dict[str, Any]:
 
 def _outputs(question: Question) -> Tensor:
     with evaluating(question) as evaluator:
-        return evaluator.plain_only()
+        return evaluator.outputs()
 
 
 def _predicted(outputs: Tensor) -> TargetLike:

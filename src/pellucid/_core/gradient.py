@@ -22,7 +22,7 @@ from pellucid._core.path import Line, Path, Points
 from pellucid._core.progress import Progress, progress
 from pellucid._core.site import Question
 from pellucid._core.structure import names_of, per_row, wide
-from pellucid.errors import ExpansionWarning, UnusedInputWarning, invalid_value
+from pellucid.errors import ExpansionWarning, PellucidError, UnusedInputWarning, invalid_value
 
 _SHAPE_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
 """What models raise that cannot take another batch size."""
@@ -51,7 +51,7 @@ class Evaluator:
         self._plain: Tensor | None = None
         self._checked = False
         self._measuring = False
-        self._unused: set[int] = set(range(len(question.inputs)))
+        self._used: set[int] | None = None
 
     @property
     def mixes(self) -> bool:
@@ -66,11 +66,6 @@ class Evaluator:
             self._plain = self._run_plain(self.question.inputs)
             report.keep_outputs(self._plain)
         return self._plain
-
-    def plain_only(self) -> Tensor:
-        """Evaluate the outputs where nothing else is asked."""
-        self._unused.clear()
-        return self.outputs()
 
     def score(self) -> Tensor:
         """Explained values at the inputs, shape (N,), or (1,) where the function gives one per batch."""
@@ -93,7 +88,7 @@ class Evaluator:
 
     def doubles(self) -> bool:
         """Tell whether the batch, put twice into one pass, gives its outputs twice."""
-        expected = self.plain_only()
+        expected = self.outputs()
         doubled = tuple(torch.cat([x, x]) for x in self.question.inputs)
         report.count(2 * self.site.examples)
         with torch.no_grad():
@@ -182,6 +177,8 @@ class Evaluator:
         )
         try:
             output, gradients = self._rows_pass(anchored, examples)
+        except PellucidError:
+            raise
         except _SHAPE_ERRORS as error:
             self._insist(anchored, examples, error)
             raise _NotExpandableError(f"{type(error).__name__}: {error}") from error
@@ -209,7 +206,7 @@ class Evaluator:
                 "a function that is differentiable, or a perturbation method",
             )
         found = torch.autograd.grad(selected.sum(), leaves, allow_unused=True)
-        self._unused -= {i for i, g in enumerate(found) if g is not None}
+        self._used = (self._used or set()) | {i for i, g in enumerate(found) if g is not None}
         return tuple(torch.zeros_like(x) if g is None else g for g, x in zip(found, leaves, strict=True))
 
     @contextmanager
@@ -233,13 +230,15 @@ class Evaluator:
         )
 
     def finish(self) -> None:
-        """Say which inputs had no influence at all."""
-        names = names_of("inputs", self.question.template)
-        for i in sorted(self._unused):
-            report.notify(
-                UnusedInputWarning,
-                f"{names[i]} has no influence on the explained output, so its attributions are zero.",
-            )
+        """Say which inputs had no influence at all, if any gradient was taken."""
+        if self._used is None:
+            return
+        for i, name in enumerate(names_of("inputs", self.question.template)):
+            if i not in self._used:
+                report.notify(
+                    UnusedInputWarning,
+                    f"{name} has no influence on the explained output, so its attributions are zero.",
+                )
 
 
 @contextmanager
