@@ -134,10 +134,11 @@ def _figures(explanations: Sequence[Explanation], subject: Subject, position: in
 
 def _axes(count: int, subject: Subject) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure  # noqa: PLC0415  (it draws)
+    from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: PLC0415  (it draws)
 
+    # numbers at the ends of neighbouring colour bars need room, so panels stand apart
     width, height = (SIDE, SIDE + 0.3) if subject.kind == "image" else (5.2, 4.4)
-    figure = Figure(figsize=(width * count, height), layout="constrained")
-    figure.get_layout_engine().set(wspace=0.18)  # numbers at the ends of neighbouring colour bars need room
+    figure = Figure(figsize=(width * count, height), layout=ConstrainedLayoutEngine(wspace=0.18))
     return figure, list(figure.subplots(1, count, squeeze=False)[0])
 
 

@@ -98,7 +98,7 @@ def verdict_of(explanation: Explanation, position: int) -> Verdict:
 
 def _completeness(total: float, delta: float) -> Verdict:
     difference = total - delta
-    detail = f"delta {_short(delta)} beside {_short(difference)}"
+    detail = f"delta {_short(delta)}"
     if math.isnan(total) or math.isnan(delta):
         return Verdict("poor", "holds values that are not numbers", detail)
     gap = abs(delta) / max(abs(difference), 1e-12) if delta else 0.0
@@ -110,7 +110,7 @@ def _completeness(total: float, delta: float) -> Verdict:
 
 
 def _sampling(size: float, error: float) -> Verdict:
-    detail = f"standard error {_short(error)} beside {_short(size)}"
+    detail = f"standard error {_short(error)}"
     share = error / size if size else (0.0 if not error else 1.0)
     if not share < 0.25:  # also NaN
         return Verdict("poor", f"random error about {_percent(share)}: take more samples", detail)
