@@ -70,6 +70,15 @@ def scans() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def train(images: Tensor, labels: Tensor) -> DigitNet:
     """Train for a few seconds, the same way every time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # so small a network gains nothing from more, and loses much on a busy machine
+    try:
+        return _trained(images, labels)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _trained(images: Tensor, labels: Tensor) -> DigitNet:
     torch.manual_seed(SEED)
     model = DigitNet()
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-2)
@@ -95,9 +104,11 @@ def choose(scores: Tensor, labels: Tensor) -> list[int]:
 
 
 def write_images(folder: Path, images: Tensor, labels: Tensor, chosen: list[int]) -> None:
-    """Write each chosen image as a PNG into the sub-folder of its true digit."""
+    """Write each chosen image as a PNG into the sub-folder of its true digit, in place of earlier ones."""
     from PIL import Image
 
+    for earlier in folder.glob("*/scan-*.png"):
+        earlier.unlink()
     for index in chosen:
         path = folder / str(int(labels[index])) / f"scan-{index:03d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
