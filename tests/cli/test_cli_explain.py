@@ -184,7 +184,7 @@ def test_methods_are_listed(pellucid_command: Command) -> None:
 
 
 def test_version(pellucid_command: Command) -> None:
-    assert "pellucid" in pellucid_command("--version").output
+    assert pellucid_command("--version").output == f"pellucid, version {pellucid.__version__}\n"
 
 
 def test_open_shows_the_report(pellucid_command: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

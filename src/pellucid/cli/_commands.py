@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import traceback
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pellucid import __version__
 from pellucid.cli._failures import ModelFailure, Refusal, printable
 
 if TYPE_CHECKING:
     from pellucid.cli._explain import Options
 
 
-def _version() -> str:
-    try:
-        return version("pellucid")
-    except PackageNotFoundError:
-        return "unknown (not installed)"
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(_version(), prog_name="pellucid")
+@click.version_option(__version__, prog_name="pellucid")
 def main() -> None:
     """Explain what a PyTorch model bases its predictions on.
 
