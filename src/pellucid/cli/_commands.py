@@ -1,0 +1,104 @@
+"""The commands and their options. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pellucid import __version__
+from pellucid.cli._failures import ModelFailure, Refusal, printable
+
+if TYPE_CHECKING:
+    from pellucid.cli._explain import Options
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="pellucid")
+def main() -> None:
+    """Explain what a PyTorch model bases its predictions on.
+
+    For example: pellucid explain package.module:factory images/ --method integrated_gradients --out report/
+    """
+
+
+@main.command("methods")
+def list_methods() -> None:
+    """List the methods with one line each."""
+    import pellucid  # noqa: PLC0415  (it imports torch)
+
+    infos = pellucid.methods()
+    width = max(len(info.name) for info in infos)
+    for info in infos:
+        summary = printable(info.summary.replace("``", ""))
+        click.echo(f"{info.name:<{width}}  {summary}")
+
+
+@main.command("explain")
+@click.argument("model")
+@click.argument("data")
+@click.option(
+    "-m", "--method", "methods", multiple=True, metavar="NAME",
+    help="A method of 'pellucid methods'; may be repeated.  [default: integrated_gradients]",
+)  # fmt: skip
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("explanation"), show_default=True,
+              metavar="DIR", help="Where the report, the pictures and the attributions go.")  # fmt: skip
+@click.option("--target", default="predicted", show_default=True, metavar="INDEX|predicted|label",
+              help="The explained output: a class, the predicted class, or the true one.")  # fmt: skip
+@click.option("--baseline", metavar="NUMBER|FILE",
+              help="What the prediction is compared with, in the units of the model's input; a file is read like DATA "
+              "and holds one row, or one per example.  [default: zeros; for texts, padding]")  # fmt: skip
+@click.option("--baselines", metavar="FILE", help="Rows to draw baselines from, for methods such as gradient_shap.")
+@click.option("--n-steps", metavar="N|auto", help="Steps of the integral; auto adds steps until it has converged.")
+@click.option("--set", "settings", multiple=True, metavar="[METHOD.]KEY=VALUE",
+              help="Any other argument of the methods, or of one; may be repeated.")  # fmt: skip
+@click.option("--classes", metavar="FILE|LIST", help="Class names: a file with one per line, or names between commas.")
+@click.option("--label", metavar="NAME|FILE",
+              help="True labels: a column of a table, a tensor of .safetensors, or a .npy beside a .npy.")  # fmt: skip
+@click.option("--size", metavar="HxW", help="Scale images to this height and width.")
+@click.option("--grayscale", is_flag=True, help="Read images with one channel.")
+@click.option(
+    "--mean", metavar="NUMBERS", help="Subtracted from images (values 0 to 1): one number, or one per channel."
+)
+@click.option("--std", metavar="NUMBERS", help="Images are divided by this after the mean.")
+@click.option("--examples", metavar="N|LIST|all", help="The first N, positions like 0,4,10-12, or all.  [default: 16]")
+@click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Examples explained at a time.  [default: all]")
+@click.option("--seed", type=int, help="Makes methods that draw random samples repeatable.")
+@click.option("--title", default="What the model looked at", help="The heading of the report.")
+@click.option("--pictures/--no-pictures", default=True, help="Whether PNGs are written beside the report.")
+@click.option("--progress/--no-progress", default=None, help="Show progress.  [default: on a terminal]")
+@click.option("--open", "open_report", is_flag=True, help="Open the report in the browser.")
+@click.option("--trust", is_flag=True, help="Load a model file that could run code. Only for files you made yourself.")
+@click.option("--traceback", "full", is_flag=True, help="Show where an error came from.")
+def explain(open_report: bool, full: bool, **given: Any) -> None:
+    """Explain MODEL's predictions for DATA and write a report.
+
+    MODEL is package.module:factory (a torch.nn.Module, or a function without arguments that makes one; the
+    current folder is searched), an exported program (.pt2), or a local Hugging Face folder with safetensors.
+    It is put into evaluation mode if it is not.
+
+    DATA is an image, a folder of images (sub-folders are the true labels), .npy or .safetensors (N, ...) given
+    to the model as it is, a CSV or Parquet table (its numeric columns), or, for a Hugging Face text model, a
+    .txt file with one text per line or a quoted text.
+
+    Ends with 0 if all went well, 2 if something given cannot be used, 1 if the model raised.
+    """
+    try:
+        from pellucid.cli._explain import Options, explain_data  # noqa: PLC0415  (it imports everything)
+
+        _run(explain_data, Options(**given), open_report=open_report)
+    except (Refusal, ModelFailure) as failure:
+        if full:
+            cause = failure.__cause__ or failure
+            click.echo("".join(traceback.format_exception(cause)), err=True)
+        raise
+
+
+def _run(explain_data: Any, options: Options, *, open_report: bool) -> None:
+    result = explain_data(options, say=lambda line: click.echo(printable(line), err=True))
+    for line in result.lines:
+        click.echo(printable(line))
+    if open_report:
+        click.launch(str(result.report))

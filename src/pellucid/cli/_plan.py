@@ -1,0 +1,120 @@
+"""From the options to the arguments of each method: everything is checked before the model runs."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pellucid
+from pellucid import MethodInfo
+from pellucid.cli._failures import Refusal
+
+DEFAULT_METHODS = ("integrated_gradients",)
+OWN_OPTIONS = {"inputs": "DATA", "target": "--target", "baselines": "--baseline or --baselines", "n_steps": "--n-steps"}
+OWN_OPTIONS |= {"seed": "--seed", "method": "--method"}
+
+
+@dataclass(frozen=True)
+class Given:
+    """Arguments from the command line that go to every method that takes them.
+
+    Attributes:
+        baseline: ``--baseline``: a number or a tensor.
+        baselines: ``--baselines``: rows to draw from.
+        n_steps: ``--n-steps``.
+        seed: ``--seed``.
+        settings: ``--set``, by method (None for all) and name.
+        brings_baseline: Whether the examples have a baseline of their own, as texts do.
+    """
+
+    baseline: Any = None
+    baselines: Any = None
+    n_steps: int | str | None = None
+    seed: int | None = None
+    settings: dict[tuple[str | None, str], Any] = field(default_factory=dict)
+    brings_baseline: bool = False
+
+
+def chosen_methods(names: Sequence[str]) -> list[MethodInfo]:
+    """Look the methods up, each once, in the order given.
+
+    Raises:
+        Refusal: There is no such method.
+    """
+    known = {info.name: info for info in pellucid.methods()}
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1, 0.5)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise Refusal(f"--method is {name!r}, which does not exist.{hint} There are: {', '.join(known)}.")
+    return [known[name] for name in dict.fromkeys(names or DEFAULT_METHODS)]
+
+
+def plan(infos: Sequence[MethodInfo], given: Given) -> list[tuple[MethodInfo, dict[str, Any]]]:
+    """Give each method the arguments that it takes.
+
+    Raises:
+        Refusal: An option fits no chosen method, or a method lacks what it needs.
+    """
+    for scope, key in given.settings:
+        if key in OWN_OPTIONS:
+            raise Refusal(f"--set {key}=... has an option of its own: {OWN_OPTIONS[key]}.")
+        if scope is not None and scope not in {info.name for info in infos}:
+            raise Refusal(f"--set {scope}.{key}=... names {scope!r}, which is no chosen method.")
+    plans = [(info, _arguments(info, given)) for info in infos]
+    _refuse_unused(infos, given)
+    return plans
+
+
+def takes(info: MethodInfo, name: str) -> bool:
+    """Say whether a method takes an argument."""
+    return name in _parameters(info) or name in info.defaults
+
+
+def _parameters(info: MethodInfo) -> dict[str, inspect.Parameter]:
+    found = inspect.signature(info.attribution.attribute).parameters
+    return {name: p for name, p in found.items() if p.kind is not p.VAR_KEYWORD and name != "self"}
+
+
+def _arguments(info: MethodInfo, given: Given) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    if takes(info, "baselines"):
+        needs_rows = _parameters(info)["baselines"].default is inspect.Parameter.empty
+        baseline = given.baselines if needs_rows and given.baselines is not None else given.baseline
+        if baseline is not None:
+            arguments["baselines"] = baseline
+        elif needs_rows and not given.brings_baseline:
+            raise Refusal(
+                f"{info.name} starts from rows drawn at random. Pass --baselines FILE with such rows, or --baseline "
+                "NUMBER to start from one."
+            )
+    for name, value in (("n_steps", given.n_steps), ("seed", given.seed)):
+        if value is not None and takes(info, name):
+            arguments[name] = value
+    for scope, key in given.settings:
+        if scope == info.name and not takes(info, key):
+            known = ", ".join(sorted((set(_parameters(info)) | set(info.defaults)) - set(OWN_OPTIONS)))
+            raise Refusal(f"--set {scope}.{key}=...: {info.name} has no such argument. It takes: {known}.")
+        if scope in {None, info.name} and takes(info, key):
+            arguments[key] = given.settings.get((info.name, key), given.settings[scope, key])
+    return arguments
+
+
+def _refuse_unused(infos: Sequence[MethodInfo], given: Given) -> None:
+    """An option that no chosen method takes would be forgotten in silence."""
+    chosen = ", ".join(info.name for info in infos)
+    rows = [info for info in infos if takes(info, "baselines")]
+    if given.baselines is not None and not any(
+        _parameters(info)["baselines"].default is inspect.Parameter.empty for info in rows
+    ):
+        raise Refusal(f"--baselines is for methods that draw rows, such as gradient_shap; chosen: {chosen}.")
+    if given.baseline is not None and not rows:
+        raise Refusal(f"--baseline is given, but no chosen method has a baseline: {chosen}.")
+    if given.n_steps is not None and not any(takes(info, "n_steps") for info in infos):
+        raise Refusal(f"--n-steps is given, but no chosen method takes steps: {chosen}.")
+    for scope, key in given.settings:
+        if scope is None and not any(takes(info, key) for info in infos):
+            raise Refusal(f"--set {key}=...: no chosen method has such an argument ({chosen}).")

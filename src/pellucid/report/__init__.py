@@ -1,0 +1,13 @@
+"""One self-contained HTML page that shows what a model based its predictions on.
+
+A `Subject` says what was explained (images, table rows or texts, with names and true labels), an
+`Explanation` per method says how; `write_report` puts both on a page that needs no other file and no
+other host. Everything that comes from a file or a model is escaped.
+"""
+
+from pellucid.report._page import Run
+from pellucid.report._render import render_report, write_report
+from pellucid.report._subject import Subject
+from pellucid.report._verdict import Verdict, method_title, verdict_of
+
+__all__ = ["Run", "Subject", "Verdict", "method_title", "render_report", "verdict_of", "write_report"]

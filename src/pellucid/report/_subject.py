@@ -1,0 +1,70 @@
+"""What was explained: the examples as a person knows them, beside the tensors that the model saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pellucid.errors import invalid_value
+
+Kind = Literal["image", "table", "text"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The examples of a report, each under the same position as its row in the explanations.
+
+    Example:
+        >>> subject = Subject("table", names=("row 0", "row 1"), feature_names=("age", "income"))
+        >>> subject.feature_names[1]
+        'income'
+
+    Args:
+        kind: How the examples are shown: ``"image"``, ``"table"`` or ``"text"``.
+        names: One name per example, such as the file name.
+        pictures: For images: one array per example, (height, width) or (height, width, 3), from 0 to 1,
+            as a person would see it (before normalisation).
+        feature_names: For tables: the name of each column, in the order of the model's input.
+        values: For tables: what each example holds in its columns, as text.
+        tokens: For texts: the tokens of each example; positions after them are padding.
+        truth: The index of the true class of each example; None where it is not known.
+        labels: The true label of each example as text, where it is known but is no class of the model.
+        class_names: The name of each class.
+    """
+
+    kind: Kind
+    names: Sequence[str]
+    pictures: Sequence[NDArray[np.float32]] = ()
+    feature_names: Sequence[str] = ()
+    values: Sequence[Sequence[str]] = ()
+    tokens: Sequence[Sequence[str]] = ()
+    truth: Sequence[int | None] = ()
+    labels: Sequence[str | None] = ()
+    class_names: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("pictures", "values", "tokens", "truth", "labels"):
+            given = len(getattr(self, name))
+            if given not in {0, len(self.names)}:
+                raise invalid_value(
+                    name, f"of length {given}", f"there are {len(self.names)} examples", "one entry per example"
+                )
+
+    def class_name(self, index: int) -> str:
+        """Return the name of a class, or its number where it has no name."""
+        return str(self.class_names[index]) if 0 <= index < len(self.class_names) else f"class {index}"
+
+    def true_class(self, position: int) -> int | None:
+        """Return the index of an example's true class, or None."""
+        return self.truth[position] if self.truth else None
+
+    def true_label(self, position: int) -> str | None:
+        """Return the true label of an example as text, or None."""
+        known = self.true_class(position)
+        if known is not None:
+            return self.class_name(known)
+        return self.labels[position] if self.labels else None

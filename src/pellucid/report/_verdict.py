@@ -1,0 +1,132 @@
+"""The check that an explanation carries, said in plain language.
+
+A complete method promises that its values sum to the difference of two outputs; a sampled one has a
+random error. Both become a level (good, fair, poor, none) and a sentence.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from pellucid.errors import invalid_type
+
+if TYPE_CHECKING:
+    from pellucid import Explanation
+
+
+Level = Literal["good", "fair", "poor", "none"]
+
+_RANK: dict[Level, int] = {"none": 0, "good": 1, "fair": 2, "poor": 3}
+_TITLES = {
+    "deep_lift": "DeepLIFT",
+    "deep_lift_shap": "DeepLIFT SHAP",
+    "gradient_shap": "GradientSHAP",
+    "guided_grad_cam": "Guided Grad-CAM",
+    "input_x_gradient": "Input \N{MULTIPLICATION SIGN} gradient",
+    "kernel_shap": "KernelSHAP",
+    "layer_grad_cam": "Grad-CAM",
+    "lime": "LIME",
+    "lrp": "LRP",
+    "smoothgrad": "SmoothGrad",
+    "smoothgrad_sq": "SmoothGrad squared",
+    "vargrad": "VarGrad",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How far a result can be trusted: a level, a sentence, and the numbers behind it."""
+
+    level: Level
+    text: str
+    detail: str = ""
+
+    @property
+    def rank(self) -> int:
+        """Severity, for sorting: none, good, fair, poor."""
+        return _RANK[self.level]
+
+
+def method_title(name: str) -> str:
+    """Return a method's name as a person writes it.
+
+    Example:
+        >>> method_title("integrated_gradients"), method_title("gradient_shap")
+        ('Integrated gradients', 'GradientSHAP')
+    """
+    return _TITLES.get(name, name.replace("_", " ").capitalize())
+
+
+def single_tensor(value: object, name: str) -> Tensor:
+    """Return the one tensor of a value that may be a tuple of one."""
+    if isinstance(value, tuple) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, torch.Tensor):
+        raise invalid_type(
+            name, f"a {type(value).__name__}", "a report shows one input tensor", "explanations of one tensor"
+        )
+    return value
+
+
+def verdict_of(explanation: Explanation, position: int) -> Verdict:
+    """Say what an explanation's own check found for one example.
+
+    Args:
+        explanation: The result of `pellucid.explain`.
+        position: Which example, from 0.
+
+    Returns:
+        The worse of the completeness check and the sampling check; level ``"none"`` if there is neither.
+    """
+    values = single_tensor(explanation.attributions, "attributions")[position].double()
+    found = []
+    if explanation.delta is not None:
+        found.append(_completeness(float(values.sum()), float(explanation.delta[position])))
+    if explanation.standard_error is not None:
+        error = single_tensor(explanation.standard_error, "standard_error")[position].double()
+        found.append(_sampling(float(values.norm()), float(error.norm())))
+    if not found:
+        return Verdict("none", "no check exists for this method")
+    worst = max(found, key=lambda verdict: verdict.rank)
+    return Verdict(worst.level, "; ".join(v.text for v in found), "; ".join(v.detail for v in found))
+
+
+def _completeness(total: float, delta: float) -> Verdict:
+    difference = total - delta
+    detail = f"delta {_short(delta)}"
+    if math.isnan(total) or math.isnan(delta):
+        return Verdict("poor", "holds values that are not numbers", detail)
+    gap = abs(delta) / max(abs(difference), 1e-12) if delta else 0.0
+    if gap < 0.01:
+        return Verdict("good", f"sums to the output difference within {_percent(gap)}", detail)
+    if gap < 0.05:
+        return Verdict("fair", f"misses the output difference by {_percent(gap)}", detail)
+    return Verdict("poor", f"misses the output difference by {_percent(gap)}", detail)
+
+
+def _sampling(size: float, error: float) -> Verdict:
+    detail = f"standard error {_short(error)}"
+    share = error / size if size else (0.0 if not error else 1.0)
+    if not share < 0.25:  # also NaN
+        return Verdict("poor", f"random error about {_percent(share)}: take more samples", detail)
+    if share < 0.1:
+        return Verdict("good", f"random error about {_percent(share)}", detail)
+    return Verdict("fair", f"random error about {_percent(share)}: read the pattern, not single values", detail)
+
+
+def _percent(share: float) -> str:
+    if math.isnan(share) or share > 10:
+        return "more than 1000\N{NO-BREAK SPACE}%"
+    if share < 1e-5:
+        return "0.001\N{NO-BREAK SPACE}%"
+    digits = 3 if share < 1e-4 else 2 if share < 1e-2 else 1 if share < 0.1 else 0
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def _short(number: float) -> str:
+    return f"{number:.2g}".replace("-", "\N{MINUS SIGN}")
