@@ -19,10 +19,10 @@ from pellucid._core.structure import like
 from pellucid.attr import Attribution
 from pellucid.errors import invalid_type
 from pellucid.explanation import Cost, Explanation
-from pellucid.registry import MethodInfo, method_named
+from pellucid.registry import QUADRATURE, MethodInfo, method_named
 from pellucid.typing import ForwardFunction, TargetLike, Tensors
 
-_HANDLED = {"self", "inputs", "target", "return_convergence_delta", "additional_forward_args"}
+_HANDLED = {"inputs", "target", "return_convergence_delta", "additional_forward_args"}
 
 
 def explain(
@@ -59,7 +59,8 @@ def explain(
             if the output has shape (N, C) with C > 1, and records it.
         additional_forward_args: further arguments of the model, one or a tuple, that are not explained.
         output: name or position of the tensor to explain in an output that holds several.
-        **arguments: arguments of the method, such as ``baselines``, ``n_steps`` or ``seed``.
+        **arguments: arguments of the method, such as ``baselines``, ``n_steps`` or ``seed``; the quadrature of
+            integrated gradients, called ``method`` there, is called ``quadrature`` here.
 
     Returns:
         The explanation.
@@ -77,9 +78,10 @@ def explain(
         outputs = _outputs(question)
         chosen = _predicted(outputs) if target is None else target
         filled = info.filled(arguments, question.inputs)
-        attributions = info.build(forward).attribute(
-            inputs, target=chosen, **_passed(info, additional_forward_args), **filled
-        )
+        passed = {"method" if name == QUADRATURE else name: value for name, value in filled.items()}
+        if additional_forward_args is not None:
+            passed["additional_forward_args"] = additional_forward_args
+        attributions = info.build(forward).attribute(inputs, target=chosen, **passed)
     return Explanation(
         attributions=attributions,
         inputs=question.answer(question.inputs),
@@ -116,9 +118,9 @@ def _nothing(*_: Any) -> Tensor:
 
 
 def _check_arguments(info: MethodInfo, arguments: Mapping[str, Any]) -> None:
-    parameters = inspect.signature(info.attribution.attribute).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return  # a wrapper: it checks what it passes on
+    if info.wraps:
+        return  # it checks what it passes on
+    parameters = info.parameters
     known = [name for name in parameters if name not in _HANDLED]
     for name in arguments:
         if name not in known:
@@ -126,14 +128,6 @@ def _check_arguments(info: MethodInfo, arguments: Mapping[str, Any]) -> None:
     missing = [n for n in known if parameters[n].default is inspect.Parameter.empty and n not in arguments]
     if missing:
         raise invalid_type(missing[0], "missing", f"{info.name} needs it", f"{missing[0]}=...")
-
-
-def _passed(info: MethodInfo, additional: Any) -> dict[str, Any]:
-    parameters = inspect.signature(info.attribution.attribute).parameters
-    wrapper = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    if additional is None or not (wrapper or "additional_forward_args" in parameters):
-        return {}
-    return {"additional_forward_args": additional}
 
 
 def _outputs(question: Question) -> Tensor:
@@ -150,7 +144,7 @@ def _predicted(outputs: Tensor) -> TargetLike:
 
 def _baselines(info: MethodInfo, filled: Mapping[str, Any], question: Question) -> Tensors | None:
     """The baselines as tensors, if the method has any."""
-    if "baselines" not in inspect.signature(info.attribution.attribute).parameters:
+    if not info.takes("baselines"):
         return None
     given = filled.get("baselines")
     accept = accept_distribution if info.attribution.takes_distribution else accept_baselines

@@ -109,6 +109,25 @@ class Explanation:
         save_file(tensors, str(path), metadata={"pellucid": json.dumps(header)})
         return Path(path)
 
+    def to_html(self, path: str | Path | None = None) -> str:
+        """Make a report page in one file that needs nothing else: images and tables with maps, checks and settings.
+
+        Args:
+            path: where to write it, if anywhere.
+
+        Returns:
+            The page.
+
+        Raises:
+            InvalidValueError: for data of a shape that has no picture yet.
+        """
+        from pellucid.report import render_report, subject_of  # noqa: PLC0415  (it draws)
+
+        page = render_report([self], subject_of(self))
+        if path is not None:
+            Path(path).write_text(page, encoding="utf-8")
+        return page
+
     def plot(self, example: int = 0, *, ax: Axes | None = None) -> tuple[Figure, Axes]:
         """Draw the attributions of one example: an image as a heat map, a vector as bars.
 

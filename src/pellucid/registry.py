@@ -14,10 +14,15 @@ from pellucid import attr
 from pellucid.attr import Attribution
 from pellucid.errors import invalid_value
 
+QUADRATURE = "quadrature"
+"""What ``explain`` calls the ``method`` argument of integrated gradients, since its own ``method`` is the method."""
 SMOOTH_SAMPLES = 25
 """Noisy copies that the SmoothGrad family takes by default here."""
 SMOOTH_SHARE = 0.15
 """Their standard deviation as a share of the inputs' range, as the authors of SmoothGrad advise."""
+
+
+_REST = inspect.Parameter.VAR_KEYWORD
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,23 @@ class MethodInfo:
     attribution: type[Attribution]
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """Parameters of the method's ``attribute`` by the names under which ``explain`` takes them."""
+        found = inspect.signature(self.attribution.attribute).parameters
+        return {QUADRATURE if name == "method" else name: p for name, p in found.items() if name != "self"}
+
+    @property
+    def wraps(self) -> bool:
+        """Whether the method passes arguments on to another one."""
+        return any(p.kind is p.VAR_KEYWORD for p in self.parameters.values())
+
+    def takes(self, name: str) -> bool:
+        """Tell whether ``explain`` takes this argument for the method."""
+        return name in self.defaults or (name in self.parameters and self.parameters[name].kind is not _REST)
+
     def filled(self, arguments: Mapping[str, Any], inputs: tuple[Tensor, ...]) -> dict[str, Any]:
-        """Give the arguments together with this method's own defaults."""
+        """Give the arguments together with this method's own defaults, under the names ``explain`` takes."""
         own = {k: v(inputs) if callable(v) else v for k, v in self.defaults.items()}
         return {**own, **arguments}
 

@@ -27,12 +27,12 @@ from pellucid.typing import DistributionLike, ForwardFunction, TargetLike, Tenso
 
 
 class GradientShap(GradientAttribution):
-    """Expected gradients: the mean of ``(x + e - b) * dF/dx at b + a (x + e - b)`` over random b, e and a.
+    """How the change from a distribution of baselines splits into input values, by gradients at random points.
 
-    For each sample b is a row of the baselines, e ~ N(0, stdevs^2) noise and a ~ U(0, 1); tensors of one
-    example share row and a. Law: without noise, the expectation of the attributions sums to ``F(x) - E[F(b)]``.
-    The standard error of the mean is computed with every call (``pellucid.recording``, ``Explanation``), and a
-    large one is warned about.
+    The mean of ``(x + e - b) * dF/dx at b + a (x + e - b)`` over random b, e and a: for each sample b is a row of
+    the baselines, e ~ N(0, stdevs^2) noise and a ~ U(0, 1); tensors of one example share row and a. Law: without
+    noise, the expectation of the attributions sums to ``F(x) - E[F(b)]``. The standard error of the mean is computed
+    with every call (``pellucid.recording``, ``Explanation``), and a large one is warned about.
 
     Example:
         >>> import torch

@@ -13,7 +13,9 @@ from pellucid.typing import TargetLike, Tensors
 
 
 class InputXGradient(GradientAttribution):
-    """Gradient times input: ``x dF/dx``, a first-order estimate of what each value adds to the output.
+    """A first-order estimate of what each input value adds to the output.
+
+    The gradient times the input: ``x dF/dx``.
 
     Law: for a model that is linear in its inputs without a bias, the attributions sum to the output.
 

@@ -27,7 +27,9 @@ from pellucid.typing import BaselineLike, ForwardFunction, TargetLike, Tensors
 
 
 class IntegratedGradients(GradientAttribution):
-    """Gradients integrated along the straight line from a baseline x' to the input x.
+    """How the change from a baseline to the input splits into its values, by gradients along the line between.
+
+    For a baseline x' and an input x:
 
     ``(x - x') * integral over a from 0 to 1 of dF/dx at x' + a (x - x')``
 

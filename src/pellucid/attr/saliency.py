@@ -13,7 +13,9 @@ from pellucid.typing import TargetLike, Tensors
 
 
 class Saliency(GradientAttribution):
-    """Gradient of the output with respect to the inputs: ``|dF/dx|``, or ``dF/dx`` with ``abs=False``.
+    """How strongly the output reacts to a small change of each input value.
+
+    The gradient's magnitude ``|dF/dx|``, or the gradient ``dF/dx`` itself with ``abs=False``.
 
     Law: the gradient of a linear model is its weights, wherever it is taken.
 

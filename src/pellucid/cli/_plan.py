@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,20 +68,10 @@ def plan(infos: Sequence[MethodInfo], given: Given) -> list[tuple[MethodInfo, di
     return plans
 
 
-def takes(info: MethodInfo, name: str) -> bool:
-    """Say whether a method takes an argument."""
-    return name in _parameters(info) or name in info.defaults
-
-
-def _parameters(info: MethodInfo) -> dict[str, inspect.Parameter]:
-    found = inspect.signature(info.attribution.attribute).parameters
-    return {name: p for name, p in found.items() if p.kind is not p.VAR_KEYWORD and name != "self"}
-
-
 def _arguments(info: MethodInfo, given: Given) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
-    if takes(info, "baselines"):
-        needs_rows = _parameters(info)["baselines"].default is inspect.Parameter.empty
+    if info.takes("baselines"):
+        needs_rows = info.attribution.takes_distribution
         baseline = given.baselines if needs_rows and given.baselines is not None else given.baseline
         if baseline is not None:
             arguments["baselines"] = baseline
@@ -92,13 +81,13 @@ def _arguments(info: MethodInfo, given: Given) -> dict[str, Any]:
                 "NUMBER to start from one."
             )
     for name, value in (("n_steps", given.n_steps), ("seed", given.seed)):
-        if value is not None and takes(info, name):
+        if value is not None and info.takes(name):
             arguments[name] = value
     for scope, key in given.settings:
-        if scope == info.name and not takes(info, key):
-            known = ", ".join(sorted((set(_parameters(info)) | set(info.defaults)) - set(OWN_OPTIONS)))
+        if scope == info.name and not info.takes(key):
+            known = ", ".join(sorted((set(info.parameters) | set(info.defaults)) - {"kwargs", *OWN_OPTIONS}))
             raise Refusal(f"--set {scope}.{key}=...: {info.name} has no such argument. It takes: {known}.")
-        if scope in {None, info.name} and takes(info, key):
+        if scope in {None, info.name} and info.takes(key):
             arguments[key] = given.settings.get((info.name, key), given.settings[scope, key])
     return arguments
 
@@ -106,15 +95,13 @@ def _arguments(info: MethodInfo, given: Given) -> dict[str, Any]:
 def _refuse_unused(infos: Sequence[MethodInfo], given: Given) -> None:
     """An option that no chosen method takes would be forgotten in silence."""
     chosen = ", ".join(info.name for info in infos)
-    rows = [info for info in infos if takes(info, "baselines")]
-    if given.baselines is not None and not any(
-        _parameters(info)["baselines"].default is inspect.Parameter.empty for info in rows
-    ):
+    rows = [info for info in infos if info.takes("baselines")]
+    if given.baselines is not None and not any(info.attribution.takes_distribution for info in rows):
         raise Refusal(f"--baselines is for methods that draw rows, such as gradient_shap; chosen: {chosen}.")
     if given.baseline is not None and not rows:
         raise Refusal(f"--baseline is given, but no chosen method has a baseline: {chosen}.")
-    if given.n_steps is not None and not any(takes(info, "n_steps") for info in infos):
+    if given.n_steps is not None and not any(info.takes("n_steps") for info in infos):
         raise Refusal(f"--n-steps is given, but no chosen method takes steps: {chosen}.")
     for scope, key in given.settings:
-        if scope is None and not any(takes(info, key) for info in infos):
+        if scope is None and not any(info.takes(key) for info in infos):
             raise Refusal(f"--set {key}=...: no chosen method has such an argument ({chosen}).")

@@ -17,7 +17,6 @@ from pellucid import Cost, Explanation, MethodInfo
 from pellucid.cli._data import Data
 from pellucid.cli._failures import Refusal, users_code
 from pellucid.cli._models import LoadedModel
-from pellucid.cli._plan import takes
 from pellucid.errors import PellucidWarning
 
 TENSOR_FIELDS = ("attributions", "inputs", "baselines", "target", "outputs", "delta", "standard_error", "n_steps")
@@ -99,9 +98,9 @@ def run(
                 rows = slice(start, start + len(inputs))
                 start += len(inputs)
                 own = {**_rows_of(arguments, rows), **others}
-                if baseline is not None and takes(info, "baselines"):
+                if baseline is not None and info.takes("baselines"):
                     own.setdefault("baselines", baseline)
-                if len(batches.parts) == 1 and shown and takes(info, "show_progress"):
+                if len(batches.parts) == 1 and shown and info.takes("show_progress"):
                     own.setdefault("show_progress", True)
                 chosen = target[rows] if isinstance(target, Tensor) else target
                 with users_code("the model"), warnings.catch_warnings():
@@ -136,7 +135,7 @@ def _together(pieces: Sequence[Explanation]) -> Explanation:
     first = pieces[0]
     if len(pieces) == 1:
         return first
-    fields = {name: _joined([getattr(piece, name) for piece in pieces], pieces) for name in TENSOR_FIELDS}
+    fields = {name: _joined(name, [getattr(piece, name) for piece in pieces], pieces) for name in TENSOR_FIELDS}
     cost = Cost(
         sum(piece.cost.rows for piece in pieces),
         sum(piece.cost.calls for piece in pieces),
@@ -146,12 +145,14 @@ def _together(pieces: Sequence[Explanation]) -> Explanation:
     return replace(first, **fields, cost=cost, warnings=warnings)
 
 
-def _joined(values: Sequence[Any], pieces: Sequence[Explanation]) -> Any:
+def _joined(name: str, values: Sequence[Any], pieces: Sequence[Explanation]) -> Any:
     if not isinstance(values[0], Tensor):
         if all(value == values[0] for value in values):
             return values[0]
         return torch.tensor([value for value, piece in zip(values, pieces, strict=True) for _ in piece.outputs])
     counts = [len(piece.outputs) for piece in pieces]
+    if name == "delta" and [len(value) for value in values] != counts:
+        return torch.stack([value.sum() for value in values]).sum().reshape(1)  # of a model that mixes examples
     if [len(value) for value in values] != counts:
         return values[0]  # rows that all parts share, such as baselines to draw from
     if any(value.shape[1:] != values[0].shape[1:] for value in values):

@@ -125,12 +125,13 @@ def build_page(explanations: Sequence[Explanation], subject: Subject, run: Run) 
 def probabilities(outputs: Tensor) -> Tensor | None:
     """Return class probabilities, or None if the outputs, not of shape (N, C > 1), are no class scores.
 
-    Rows that are probabilities already are kept, all others go through a softmax.
+    Outputs that all lie between 0 and 1 are probabilities already (of one class each, if rows do not sum to
+    one); all others go through a softmax.
     """
     if outputs.ndim != 2 or outputs.shape[1] < 2:
         return None
     values = outputs.detach().double()
-    if bool((values >= 0).all()) and bool(torch.allclose(values.sum(1), torch.ones(len(values)).double(), atol=1e-4)):
+    if bool(((values >= 0) & (values <= 1 + 1e-6)).all()):
         return values
     return values.softmax(1)
 

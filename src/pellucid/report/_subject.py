@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pellucid.errors import invalid_value
+from pellucid.report._verdict import single_tensor
+
+if TYPE_CHECKING:
+    from pellucid import Explanation
 
 Kind = Literal["image", "table", "text"]
 
@@ -68,3 +73,36 @@ class Subject:
         if known is not None:
             return self.class_name(known)
         return self.labels[position] if self.labels else None
+
+
+def subject_of(explanation: Explanation) -> Subject:
+    """Describe the examples of an explanation by its inputs alone: images (1 or 3, H, W), or features.
+
+    Args:
+        explanation: Of one input.
+
+    Returns:
+        The subject. Pictures are stretched to their own range if they leave 0 to 1.
+
+    Raises:
+        InvalidValueError: The inputs have another shape.
+    """
+    inputs = single_tensor(explanation.inputs, "inputs").detach().cpu().float()
+    names = [f"example {i + 1}" for i in range(len(inputs))]
+    if inputs.ndim == 2:
+        features = [f"feature {i}" for i in range(inputs.shape[1])]
+        values = [[f"{value:.4g}" for value in row] for row in inputs.tolist()]
+        return Subject("table", names, feature_names=features, values=values)
+    if inputs.ndim == 4 and inputs.shape[1] in {1, 3}:
+        return Subject("image", names, pictures=[_picture(image) for image in inputs])
+    raise invalid_value(
+        "explanation", f"of inputs of shape {tuple(inputs.shape)}", "a page shows images and features", "one of these"
+    )
+
+
+def _picture(image: Tensor) -> NDArray[np.float32]:
+    low, high = float(image.min()), float(image.max())
+    if low < 0 or high > 1:
+        image = (image - low) / max(high - low, 1e-12)
+    pixels: NDArray[np.float32] = image.permute(1, 2, 0).numpy()
+    return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels

@@ -33,7 +33,7 @@ _TITLES = {
     "lime": "LIME",
     "lrp": "LRP",
     "smoothgrad": "SmoothGrad",
-    "smoothgrad_sq": "SmoothGrad squared",
+    "smoothgrad_squared": "SmoothGrad squared",
     "vargrad": "VarGrad",
 }
 
@@ -83,10 +83,13 @@ def verdict_of(explanation: Explanation, position: int) -> Verdict:
     Returns:
         The worse of the completeness check and the sampling check; level ``"none"`` if there is neither.
     """
-    values = single_tensor(explanation.attributions, "attributions")[position].double()
+    everything = single_tensor(explanation.attributions, "attributions").double()
+    values = everything[position]
     found = []
-    if explanation.delta is not None:
+    if explanation.delta is not None and len(explanation.delta) == len(everything):
         found.append(_completeness(float(values.sum()), float(explanation.delta[position])))
+    elif explanation.delta is not None:  # the model mixes its examples: they are complete together only
+        found.append(_completeness(float(everything.sum()), float(explanation.delta.sum())))
     if explanation.standard_error is not None:
         error = single_tensor(explanation.standard_error, "standard_error")[position].double()
         found.append(_sampling(float(values.norm()), float(error.norm())))
