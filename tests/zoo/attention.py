@@ -246,7 +246,7 @@ def _entries() -> tuple[ZooModel, ...]:
             SEQUENCE,
             float32_islands=True,
         ),
-        entry("multihead_cross", FAMILY, CrossAttention, SEQUENCE, (7, 6), gain=1.4),
+        entry("multihead_cross", FAMILY, CrossAttention, SEQUENCE, (7, 6), gain=1.4, coupled=True),
         entry("transformer_encoder", FAMILY, encoder, SEQUENCE, gain=1.4, select=logit(0)),
         entry(
             "transformer_encoder_norm_first",

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .seeds import SEEDS
+
 Tensors = tuple[Tensor, ...]
 
 
@@ -38,7 +40,9 @@ class ZooModel:
 
     ``float32_islands`` says that the model computes in float32 somewhere, whatever its own type;
     ``switches`` that its output jumps with the input (routing, bucketing), so that no continuous
-    rule can be complete across the jump; ``slow`` that it loops in Python over many steps.
+    rule can be complete across the jump; ``coupled`` that the examples of a batch depend on each other
+    or on their place in it; ``opaque`` that it holds an ``autograd.Function`` of its own, which a rule
+    engine has to refuse by name unless the user gives a rule for it.
     """
 
     name: str
@@ -49,7 +53,8 @@ class ZooModel:
     select: Callable[[Any], Tensor]
     float32_islands: bool = False
     switches: bool = False
-    slow: bool = False
+    coupled: bool = False
+    opaque: bool = False
     notes: str = ""
 
     def case(self, dtype: torch.dtype = torch.float64) -> Case:
@@ -123,7 +128,6 @@ def entry(
     function: Callable[..., Any] | None = None,
     select: Callable[[Any], Tensor] = weighted,
     gain: float | None = 1.0,
-    seed: int = 0,
     examples: int = 3,
     scale: float = 1.0,
     **flags: Any,
@@ -133,7 +137,7 @@ def entry(
     ``call(module, *inputs)`` replaces the plain call; ``function(module, *inputs)`` does so too, but
     the result is a plain Python callable and no module. ``gain=None`` leaves the weights alone.
     """
-    root = zlib.crc32(name.encode()) % 2**20 + seed
+    root = zlib.crc32(name.encode()) % 2**20 + SEEDS.get(name, 0)
 
     def build(dtype: torch.dtype) -> Callable[..., Any]:
         with torch.random.fork_rng(devices=[]):

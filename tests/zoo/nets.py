@@ -364,7 +364,7 @@ ENTRIES: tuple[ZooModel, ...] = (
     entry("resnet_augmented_add", FAMILY, lambda: resnet(True), IMAGE, gain=1.4),
     entry("densenet", FAMILY, DenseNet, IMAGE, gain=1.6),
     entry("unet", FAMILY, UNet, IMAGE, gain=1.6),
-    entry("decoder", FAMILY, Decoder, (10,), gain=1.6),
+    entry("decoder", FAMILY, Decoder, (10,)),
     entry("squeeze_excite", FAMILY, SqueezeExcite, IMAGE, gain=1.6),
     entry("gates", FAMILY, Gates, (6,), (5,), gain=1.5),
     entry("highway", FAMILY, Highway, (10,), gain=1.6),

@@ -151,7 +151,7 @@ def _entries() -> tuple[ZooModel, ...]:
         "gru_attention": Attentive,
     }
     return (
-        *(entry(k, FAMILY, v, (STEPS, FEATURES), gain=1.8) for k, v in makers.items()),
+        *(entry(k, FAMILY, v, (STEPS, FEATURES), gain=1.8, coupled="packed" in k) for k, v in makers.items()),
         entry("gru_with_state", FAMILY, WithState, (STEPS, FEATURES), (WIDTH,), gain=1.8),
         entry("conv_lstm", FAMILY, ConvLstm, (3, 2, 6, 6), gain=1.8),
     )
