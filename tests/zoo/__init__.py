@@ -8,6 +8,7 @@ from . import (
     hugging_face_text,
     nets,
     other,
+    programs,
     recurrent,
 )
 from .entry import Case, ZooModel
@@ -20,6 +21,7 @@ ZOO: dict[str, ZooModel] = {
         recurrent,
         other,
         algebra,
+        programs,
         hugging_face_text,
         hugging_face_sequences,
         hugging_face_signals,

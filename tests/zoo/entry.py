@@ -40,8 +40,8 @@ class ZooModel:
 
     ``float32_islands`` says that the model computes in float32 somewhere, whatever its own type;
     ``switches`` that its output jumps with the input (routing, bucketing), so that no continuous
-    rule can be complete across the jump; ``coupled`` that the examples of a batch depend on each other
-    or on their place in it; ``opaque`` that it holds an ``autograd.Function`` of its own, which a rule
+    rule can be complete across the jump; ``coupled`` that the result of an example depends on its
+    place in the batch; ``opaque`` that it holds an ``autograd.Function`` of its own, which a rule
     engine has to refuse by name unless the user gives a rule for it.
     """
 

@@ -83,6 +83,8 @@ FLOAT32_ISLANDS = frozenset(
         "xlstm",
     }
 )
+# A custom autograd.Function: a GELU, a square root with a bounded derivative, reversible layers.
+OPAQUE = frozenset({"bloom", "recurrent_gemma", "reformer"})
 # The router picks experts by top-k, which jumps with the input.
 ROUTED = frozenset({"gpt_oss", "mixtral", "qwen2_moe"})
 
@@ -132,5 +134,6 @@ def hugging_face(
         *shapes,
         float32_islands=name in FLOAT32_ISLANDS,
         switches=name in ROUTED,
+        opaque=name in OPAQUE,
         **({"examples": 2, "gain": 1.5} | settings),
     )

@@ -254,7 +254,8 @@ def _entries() -> tuple[ZooModel, ...]:
             f"{prefix}ForSequenceClassification",
             {**ENCODER, **extra},
             call=by_embeddings,
-            coupled=name == "nystromformer",  # its pseudo-inverse is scaled by a maximum over the batch
+            # Nystromformer scales its pseudo-inverse by a maximum over the batch: one example only.
+            examples=1 if name == "nystromformer" else 2,
         )
     for name, (prefix, extra) in DECODERS.items():
         add(
@@ -277,7 +278,6 @@ def _entries() -> tuple[ZooModel, ...]:
         "ReformerForSequenceClassification",
         REFORMER,
         call=training,
-        opaque=True,
         notes="its reversible layers are an autograd.Function, which insists on training mode",
     )
     for name in ("bert", "roberta"):

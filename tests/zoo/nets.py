@@ -54,14 +54,16 @@ def plain_function(weights: nn.ParameterDict, x: Tensor) -> Tensor:
     return hidden @ weights["c"].T + weights["d"]
 
 
-def convolutional(norm: Callable[[int], nn.Module] | None = None, inplace: bool = False) -> nn.Module:
+def convolutional(
+    norm: Callable[[int], nn.Module] | None = None,
+    inplace: bool = False,
+    pool: type[nn.Module] = nn.MaxPool2d,
+) -> nn.Module:
     def block(channels: int, out: int) -> list[nn.Module]:
         normed = [] if norm is None else [norm(out)]
         return [nn.Conv2d(channels, out, 3, padding=1), *normed, nn.ReLU(inplace=inplace)]
 
-    return nn.Sequential(
-        *block(3, 8), nn.MaxPool2d(2), *block(8, 8), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(72, 5)
-    )
+    return nn.Sequential(*block(3, 8), pool(2), *block(8, 8), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(72, 5))
 
 
 def functional_cnn(net: nn.Module, x: Tensor) -> Tensor:
@@ -298,6 +300,10 @@ def _mlps() -> list[ZooModel]:
         "gelu_tanh": lambda: nn.GELU(approximate="tanh"),
         "silu": nn.SiLU,
         "mish": nn.Mish,
+        "tanh": nn.Tanh,
+        "sigmoid": nn.Sigmoid,
+        "elu": nn.ELU,
+        "leaky_relu": nn.LeakyReLU,
         "softmax": lambda: nn.Softmax(-1),
         "hardshrink": lambda: nn.Sequential(nn.Hardshrink(0.2), nn.Softsign(), nn.LogSigmoid()),
         "threshold": lambda: nn.Sequential(nn.RReLU(), nn.Tanhshrink(), nn.Threshold(-0.1, 0.3)),
@@ -339,6 +345,14 @@ ENTRIES: tuple[ZooModel, ...] = (
     entry("mlp_hand_norm", FAMILY, HandNorm, (10,), gain=1.5),
     entry("mlp_parametrised", FAMILY, parametrised, (10,), gain=None, scale=2.0),
     entry("cnn", FAMILY, convolutional, IMAGE, gain=1.6, select=logit(2)),
+    entry("cnn_average_pool", FAMILY, lambda: convolutional(pool=nn.AvgPool2d), IMAGE, gain=1.6),
+    entry(
+        "cnn_batch_norm_average_pool",
+        FAMILY,
+        lambda: convolutional(nn.BatchNorm2d, pool=nn.AvgPool2d),
+        IMAGE,
+        gain=1.6,
+    ),
     entry("cnn_inplace", FAMILY, lambda: convolutional(inplace=True), IMAGE, gain=1.6),
     entry("cnn_function", FAMILY, convolutional, IMAGE, function=functional_cnn, gain=1.6),
     entry("cnn_batch_norm", FAMILY, lambda: convolutional(nn.BatchNorm2d), IMAGE, gain=1.6),

@@ -34,6 +34,20 @@ class Float32Results(TorchFunctionMode):
         return result
 
 
+def custom_functions(value: torch.Tensor) -> set[str]:
+    """Names of the nodes in a value's graph that come from a user's ``autograd.Function``."""
+    found, seen, stack = set(), set(), [value.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if isinstance(node, torch.autograd.function.BackwardCFunction):
+            found.add(node.name())
+        stack.extend(parent for parent, _ in node.next_functions)
+    return found
+
+
 def freeze(case: Case) -> None:
     if isinstance(case.forward, torch.nn.Module):
         case.forward.requires_grad_(False)
@@ -73,12 +87,13 @@ def test_values_support_a_relative_error(model: ZooModel):
 
 
 @every_model
-def test_every_example_has_a_gradient_and_islands_are_declared(model: ZooModel):
+def test_gradients_and_declared_properties(model: ZooModel):
     case = model.case()
     freeze(case)
     inputs = tuple(x.requires_grad_() for x in case.inputs)
     with Float32Results() as islands:
         value = case.scalar(*inputs)
+    assert bool(custom_functions(value)) == model.opaque
     for gradient in torch.autograd.grad(value.sum(), inputs):
         assert gradient.isfinite().all()
         assert (gradient.flatten(1).abs().sum(1) > 0).all()
@@ -98,7 +113,7 @@ def test_float32_and_float64_are_the_same_model(model: ZooModel):
 def test_a_batch_is_its_examples(model: ZooModel):
     """Nothing leaks between examples, so a method that leaks is at fault and not the model."""
     if model.coupled:
-        pytest.skip("declared: its examples depend on each other or on their place in the batch")
+        pytest.skip("declared: its examples depend on their place in the batch")
     case = model.case()
     with torch.no_grad():
         together = case.scalar(*case.inputs)
