@@ -83,7 +83,8 @@ def test_values_support_a_relative_error(model: ZooModel):
     assert (difference >= 1e-2 * first.abs()).all()
     assert ((middle - (first + reference) / 2).abs() >= 1e-3 * difference).all()
     for baseline in case.baselines:
-        assert baseline.unique().numel() == baseline.numel()  # neither zero nor constant
+        assert baseline.all()
+        assert baseline.max() > baseline.min()
 
 
 @every_model
