@@ -1,0 +1,55 @@
+"""The rule tables of DeepLIFT: which operation gets which rule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pellucid._core.rules.carry import Pullback
+from pellucid._core.rules.deeplift import PRODUCT, RESCALE, SECANT
+from pellucid._core.rules.expansions import ARITHMETIC
+from pellucid._core.rules.normalisation import NORMALISATIONS
+from pellucid._core.rules.order import ORDER
+from pellucid._core.rules.path import PATH
+from pellucid._core.rules.softmax import SOFTMAX
+from pellucid._core.rules.table import Occurrence, Rule, RuleTable
+from pellucid._core.rules.vocabulary import Kind
+from pellucid.errors import UnsupportedModelError, invalid_value
+
+
+def _refuse(occurrence: Occurrence) -> Pullback:
+    call = occurrence.call
+    raise UnsupportedModelError(
+        f"'{call.name}' at {call.line} is in no table, and strict=True refuses the generic rule. Pass a rule for "
+        f"it, rules={{'{call.name}': rule}}, or strict=False."
+    )
+
+
+RESCALE_TABLE = RuleTable(
+    name="DeepLIFT (rescale)",
+    kinds={
+        Kind.UNARY: RESCALE,
+        Kind.PRODUCT: PRODUCT,
+        Kind.SOFTMAX: SOFTMAX,
+        Kind.CONVEX: SECANT,
+        Kind.ORDER: ORDER,
+    },
+    names=NORMALISATIONS,
+    expansions=ARITHMETIC,
+    region=RESCALE,
+    fallback=PATH,
+    paired=True,
+    through_cuts=True,
+)
+
+
+def deep_lift_table(rule: str, *, strict: bool = False) -> RuleTable:
+    """Return the table of a named rule."""
+    tables = {"rescale": RESCALE_TABLE}
+    if rule not in tables:
+        raise invalid_value("rule", repr(rule), "it names no rule of DeepLIFT", " or ".join(map(repr, tables)))
+    table = tables[rule]
+    return table if not strict else _replace_fallback(table, Rule("refused", _refuse))
+
+
+def _replace_fallback(table: RuleTable, rule: Rule) -> RuleTable:
+    return replace(table, fallback=rule)

@@ -1,0 +1,136 @@
+"""Where an active value came from: the check that no operation escaped the engine.
+
+The engine sees what Python asks of torch. TorchScript, custom autograd functions, ``vmap``, reentrant
+checkpoints and other threads compute unseen, and their plain gradient would silently stand in for a
+rule. So each operand that requires a gradient must come from a call that was seen, or from something
+that does not depend on the attributed values at all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from pellucid._core.rules.lines import user_line
+from pellucid._core.rules.storage import base_of
+from pellucid._core.rules.table import FunctionRule, RuleTable
+from pellucid._core.rules.tape import Tape
+from pellucid.errors import UnsupportedModelError
+
+
+class Provenance:
+    """The autograd nodes that the engine has seen in one pass."""
+
+    def __init__(self, table: RuleTable, tape: Tape | None) -> None:
+        self._table = table
+        self._tape = tape
+        self._seen: set[Any] = set()
+        self._foreign: set[Any] = set()
+
+    def mark(self, tensor: Tensor) -> None:
+        """Accept a tensor as the result of a call that was seen."""
+        self._seen.add(tensor.grad_fn)
+
+    def mark_written(self, tensor: Tensor) -> None:
+        """Accept a tensor that a seen call wrote into, and what it is a view of."""
+        self._seen.add(tensor.grad_fn)
+        base = base_of(tensor)
+        if base is not None:
+            self._seen.add(base.grad_fn)
+
+    def is_active(self, tensor: Tensor, operation: str) -> bool:
+        """Tell whether a tensor that requires a gradient depends on an attributed value.
+
+        Raises:
+            UnsupportedModelError: It does, through an operation that the engine could not see.
+        """
+        node = tensor.grad_fn
+        if node is None:
+            return False
+        if node in self._seen:
+            return True
+        if node in self._foreign:
+            return False
+        base = base_of(tensor)
+        if base is not None and (base.grad_fn is None or base.grad_fn in self._seen):
+            self._seen.add(node)
+            return True
+        return self._investigate(node, operation)
+
+    def _investigate(self, node: Any, operation: str) -> bool:
+        unseen = self._unseen_ancestors(node)
+        if not any(parent in self._seen for ancestor in unseen for parent, _ in ancestor.next_functions):
+            self._foreign |= set(unseen)
+            return False
+        for ancestor in reversed(unseen):
+            parents = {parent for parent, _ in ancestor.next_functions}
+            if parents & self._seen:
+                self._admit(ancestor, operation)
+        return True
+
+    def _unseen_ancestors(self, node: Any) -> list[Any]:
+        found: dict[Any, None] = {}
+        waiting = [node]
+        while waiting:
+            current = waiting.pop(0)
+            if current is None or current in found or current in self._seen:
+                continue
+            found[current] = None
+            waiting += [parent for parent, _ in current.next_functions]
+        return list(found)
+
+    def _admit(self, node: Any, operation: str) -> None:
+        function = getattr(type(node), "_forward_cls", None)
+        if function not in self._table.functions:
+            raise _unseen(node, function, operation)
+        rule = self._table.functions[function]
+        if rule is not None:
+            reference = None
+            if self._tape is not None:
+                reference = self._tape.exchange(function.__name__, node, user_line())
+            if self._tape is None or not self._tape.recording:
+                node.register_hook(_as_hook(rule, node, reference))
+        self._seen.add(node)
+
+
+def _as_hook(rule: FunctionRule, node: Any, reference: Any) -> Any:
+    def replace(_: tuple[Tensor | None, ...], gradients: tuple[Tensor | None, ...]) -> Any:
+        found = rule(node, reference, gradients)
+        return found if isinstance(found, tuple) else (found,)
+
+    return replace
+
+
+_SCRIPTED = (
+    "Pass the eager model instead of the scripted or traced one (a scripted recurrent layer has an eager or "
+    "built-in form, such as torch.nn.LSTM)"
+)
+_CHECKPOINT = (
+    "Switch checkpointing off for the attribution (model.gradient_checkpointing_disable() in Hugging Face "
+    "models), or checkpoint with use_reentrant=False"
+)
+_UNSEEN = (
+    "Such operations come from TorchScript, torch.func transforms (vmap, grad, jvp), C++ extensions, other "
+    "threads, and graphs that were built before. " + _SCRIPTED + ", and plain torch calls instead of transforms"
+)
+
+
+def _unseen(node: Any, function: type | None, operation: str) -> UnsupportedModelError:
+    name = node.name()
+    if "CheckpointFunction" in name:
+        what, remedy = "a reentrant checkpoint", _CHECKPOINT
+    elif function is not None:
+        what = f"the autograd function {function.__name__}"
+        remedy = (
+            f"Give a rule for it, functions={{{function.__name__}: rule}}, or declare its own backward to be right, "
+            f"functions={{{function.__name__}: None}}"
+        )
+    elif "jit" in name.lower() or "DifferentiableGraph" in name:
+        what, remedy = f"TorchScript ({name})", _SCRIPTED
+    else:
+        what, remedy = name, _UNSEEN
+    return UnsupportedModelError(
+        f"'{operation}' at {user_line()} uses a value that was computed by {what}, which no torch call seen from "
+        f"Python made, so its rule would silently be its plain gradient. {remedy}."
+    )
