@@ -121,3 +121,23 @@ def test_a_batch_is_its_examples(model: ZooModel):
         alone = [case.scalar(*(x[i : i + 1] for x in case.inputs)) for i in range(len(together))]
     tolerance = 1e-4 if model.float32_islands else 1e-9
     torch.testing.assert_close(together, torch.cat(alone), rtol=tolerance, atol=0)
+
+
+@every_model
+def test_autograd_agrees_with_central_differences(model: ZooModel):
+    """PyTorch's own gradient is right here, so an engine that inherits it is not to blame."""
+    if model.float32_islands:
+        pytest.skip("differences of single-precision values say little")
+    case = model.case()
+    freeze(case)
+    generator = torch.Generator().manual_seed(0)
+    ways = tuple(torch.randn(x.shape, generator=generator, dtype=x.dtype) for x in case.inputs)
+    inputs = tuple(x.requires_grad_() for x in case.inputs)
+    gradients = torch.autograd.grad(case.scalar(*inputs).sum(), inputs)
+    slope = sum((g * way).flatten(1).sum(1) for g, way in zip(gradients, ways, strict=True))
+    size = sum((g * way).abs().flatten(1).sum(1) for g, way in zip(gradients, ways, strict=True))
+    step = 1e-6
+    with torch.no_grad():
+        ahead = case.scalar(*(x + step * way for x, way in zip(case.inputs, ways, strict=True)))
+        behind = case.scalar(*(x - step * way for x, way in zip(case.inputs, ways, strict=True)))
+    assert ((slope - (ahead - behind) / (2 * step)).abs() <= 1e-5 * size).all()
