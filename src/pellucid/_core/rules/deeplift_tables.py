@@ -10,6 +10,8 @@ from pellucid._core.rules.expansions import ARITHMETIC
 from pellucid._core.rules.normalisation import NORMALISATIONS
 from pellucid._core.rules.order import ORDER
 from pellucid._core.rules.path import PATH
+from pellucid._core.rules.recurrent import RECURRENT, cell_step, unrolled_when_random
+from pellucid._core.rules.recurrent_cells import CELLS
 from pellucid._core.rules.softmax import SOFTMAX
 from pellucid._core.rules.table import Occurrence, Rule, RuleTable
 from pellucid._core.rules.vocabulary import Kind
@@ -33,8 +35,12 @@ RESCALE_TABLE = RuleTable(
         Kind.CONVEX: SECANT,
         Kind.ORDER: ORDER,
     },
-    names=NORMALISATIONS,
-    expansions=ARITHMETIC,
+    names={**NORMALISATIONS, **dict.fromkeys(CELLS, RECURRENT)},
+    expansions={
+        **ARITHMETIC,
+        **{name: unrolled_when_random(name) for name in CELLS},
+        **{f"{name}_cell": cell_step(name) for name in CELLS},
+    },
     region=RESCALE,
     fallback=PATH,
     paired=True,
