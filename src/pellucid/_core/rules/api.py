@@ -82,6 +82,10 @@ class Choices:
 
 
 NO_CHOICES = Choices()
+_NO_PATH = (
+    "The explained output differs between input and baseline, but no torch call that the engine saw connects "
+    "it with the inputs (it was computed through NumPy, Python numbers, indices or constants), so all multipliers are 0"
+)
 
 
 def deep_lift_gradients(
@@ -124,6 +128,8 @@ def deep_lift_gradients(
         leaves, outputs, active = _run(second, forward, inputs, select, finish=tape.finish)
         gradients = _differentiate(outputs, leaves, active)
     outputs, reference_outputs = outputs.detach(), reference_outputs.detach()
+    if not active and not torch.equal(outputs, reference_outputs):
+        ledger.switch(_NO_PATH)
     certificate = ledger.certificate(outputs - reference_outputs)
     if strict and certificate.switches:
         raise UnsupportedModelError(certificate.switches[0] + ". Pass strict=False to accept that.")
@@ -167,7 +173,7 @@ def _run(
     finish: Callable[[], None] | None = None,
 ) -> tuple[Inputs, Tensor, bool]:
     """Run one pass; return its leaves, the explained outputs and whether these depend on the leaves."""
-    leaves = tuple(value.detach().requires_grad_() for value in values)
+    leaves = tuple((v.clone() if v.is_inference() else v).detach().requires_grad_() for v in values)
     entered = engine.admit(leaves)
     try:
         with engine:

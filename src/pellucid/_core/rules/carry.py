@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pellucid._core.rules.storage import base_of
+
 Gradients = tuple[Tensor | None, ...]
 Pullback = Callable[[Gradients], Sequence[Tensor | None]]
 """A rule at one call: from multipliers of the results to multipliers of the active operands."""
@@ -30,8 +32,12 @@ class _Carry(torch.autograd.Function):
 
 
 def carry(pullback: Pullback, results: Sequence[Tensor], operands: Sequence[Tensor]) -> list[Tensor]:
-    """Attach a backward to values: the results, now depending on the operands through ``pullback``."""
-    carried = _Carry.apply(pullback, tuple(results), *operands)  # type: ignore[no-untyped-call]  # torch leaves apply untyped
+    """Attach a backward to values: the results, now depending on the operands through ``pullback``.
+
+    Views are copied, because autograd forbids to write into a view that a custom function returned.
+    """
+    owned = tuple(result if base_of(result) is None else result.clone() for result in results)
+    carried = _Carry.apply(pullback, owned, *operands)  # type: ignore[no-untyped-call]  # torch leaves apply untyped
     return list(carried)
 
 

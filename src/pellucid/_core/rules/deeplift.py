@@ -59,6 +59,8 @@ def _gradient(call: Call) -> Tensor:
 def _rescale(occurrence: Occurrence) -> Pullback:
     call, reference = occurrence.pair
     x = call.operands[0]
+    if x.is_complex() and call.name in {"abs", "absolute", "__abs__"}:
+        return _secant(occurrence)
     if len(call.operands) > 1 or x.shape != call.results[0].shape or not x.is_floating_point():
         return integrate(occurrence)
     slope = secant_slope(call, reference)
@@ -75,7 +77,8 @@ def _product(occurrence: Occurrence) -> Pullback:
     middle = [(a + b) / 2 for a, b in zip(call.operands, reference.operands, strict=True)]
     if len(middle) == 2 and call.autocast is None:
         direct = _DIRECT_PRODUCTS.get(call.name)
-        if direct is not None and min(m.dim() for m in middle) >= 2:
+        plain = middle[0].dtype == middle[1].dtype and middle[0].is_floating_point()
+        if direct is not None and plain and min(m.dim() for m in middle) >= 2:
             return lambda gradients: direct(middle, gradients)
     if len(middle) <= 2:
         return lambda gradients: vjp(call.again, middle, gradients)

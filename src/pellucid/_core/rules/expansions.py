@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pellucid._core.rules.losses import LOSSES
 from pellucid._core.rules.precision import at_least_single
 
 Dims = int | Sequence[int] | None
@@ -231,17 +232,27 @@ def group_norm(
     return _affine(grouped, weight, bias, (1, -1, *(1,) * (value.dim() - 2)))
 
 
-def loss(function: str) -> Any:
-    """Return the expansion of an elementwise loss of two operands, with its reduction."""
-
-    def expand(value: Tensor, target: Tensor, *args: Any, reduction: Any = None, **kwargs: Any) -> Any:
-        how = args[0] if args else reduction
-        difference = value - target
-        each = torch.square(difference) if function == "mse_loss" else torch.abs(difference)
-        del kwargs
-        return {0: each, 1: each.mean(), 2: each.sum(), None: each.mean()}[how]
-
-    return expand
+def quantile(
+    value: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
+) -> Any:
+    """Quantiles: an interpolation between neighbouring order statistics."""
+    if interpolation not in {"linear", "midpoint", "lower", "higher", "nearest"}:
+        return NotImplemented
+    shape = [1] * value.dim() if dim is None else list(value.shape)
+    flat, axis = (value.flatten(), 0) if dim is None else (value, dim)
+    levels = torch.as_tensor(q, dtype=value.dtype, device=value.device)
+    place = levels.reshape(-1) * (flat.shape[axis] - 1)
+    low, high = place.floor().long(), place.ceil().long()
+    share = {"linear": place - low, "midpoint": (high - low) / 2, "lower": 0 * place, "higher": (high - low) * 1.0}.get(
+        interpolation, place.round() - low
+    )
+    ordered = flat.sort(axis)[0].movedim(axis, -1)
+    found = ordered[..., low] * (1 - share) + ordered[..., high] * share
+    found = found.movedim(-1, 0)
+    if keepdim:
+        shape[axis if dim is not None else 0] = 1
+        found = found.reshape(-1, *shape)
+    return found if levels.dim() else found[0]
 
 
 ARITHMETIC = {
@@ -260,7 +271,7 @@ ARITHMETIC = {
     "cosine_similarity": cosine_similarity,
     "cdist": distances,
     "pairwise_distance": distance,
-    "mse_loss": loss("mse_loss"),
-    "l1_loss": loss("l1_loss"),
+    "quantile": quantile,
+    **LOSSES,
 }
 """Operations that every method which needs exact rules rewrites."""

@@ -85,6 +85,8 @@ class RuledPass(TorchFunctionMode):
     ) -> Any:
         operation = operation_of(func)
         kwargs = kwargs or {}
+        if operation.name == "__setitem__" and _fills_by_mask(args):
+            operation, func = _MASKED_FILL, torch.Tensor.masked_fill_
         if operation.kind is Kind.INERT:
             return func(*args, **kwargs)
         if kwargs.get("out") is not None:
@@ -100,7 +102,11 @@ class RuledPass(TorchFunctionMode):
             return self._inactive(operation, func, args, kwargs)
         if not torch.is_grad_enabled() and self._table.through_cuts:
             with torch.inference_mode(False), torch.enable_grad():
-                return self._guarded(operation, func, args, kwargs, active)
+                result = self._guarded(operation, func, args, kwargs, active)
+                for tensor in tensors_in(result):
+                    if tensor.requires_grad:
+                        self._provenance.shadow(tensor)
+                return result
         return self._guarded(operation, func, args, kwargs, active)
 
     # -- operands
@@ -113,10 +119,12 @@ class RuledPass(TorchFunctionMode):
             if isinstance(value, Tensor):
                 if not value.requires_grad:
                     continue
-                if self._provenance.is_active(value, name):
+                shadow = self._provenance.shadow_of(value)
+                if shadow is None and self._provenance.is_active(value, name):
                     active += 1
                     continue
-                replacement: Any = value.detach()
+                active += shadow is not None
+                replacement: Any = value.detach() if shadow is None else shadow
             elif type(value) in {tuple, list} and value:
                 inner, parts = self._sort(tuple(value), name)
                 active += inner
@@ -144,6 +152,8 @@ class RuledPass(TorchFunctionMode):
     # -- calls without active operands
 
     def _inactive(self, operation: Operation, func: Any, args: Arguments, kwargs: Keywords) -> Any:
+        if operation.kind is Kind.REFUSED and operation.name in {"grad", "backward"}:
+            raise _refused(operation)
         result = func(*args, **kwargs)
         if self._regions.empty:
             return result
@@ -169,7 +179,7 @@ class RuledPass(TorchFunctionMode):
         """Attach origins to what an operation returned."""
         if members is not None and isinstance(result, Tensor) and not operation.writes:
             root = next(iter(members.values())).root
-            if root is not None and root.shape == result.shape and result is not root:
+            if root is not None and _spans(root, result) and result is not root:
                 self._regions.describe(result, self._regions.result(operation, args, kwargs, members))
                 return
         for tensor in tensors_in(result):
@@ -215,6 +225,9 @@ class RuledPass(TorchFunctionMode):
         if chosen is None and kind in _LINEAR_KINDS and operation.body is None:
             chosen = table.rule_for(operation.name, kind)
         if chosen is None:
+            if operation.body is not None:
+                with self:
+                    return operation.body(*args, **kwargs)
             expansion = table.expansions.get(operation.name)
             if expansion is not None:
                 with self:
@@ -222,9 +235,6 @@ class RuledPass(TorchFunctionMode):
                 if result is not NotImplemented:
                     self._saw(operation.name, "expanded")
                     return result
-            if operation.body is not None:
-                with self:
-                    return operation.body(*args, **kwargs)
             chosen = table.rule_for(operation.name, kind)
         if chosen is NATIVE:
             self._saw(operation.name, "linear" if kind in _LINEAR_KINDS else NATIVE.name)
@@ -256,10 +266,13 @@ class RuledPass(TorchFunctionMode):
         root = origin.root
         with torch.no_grad():
             value = operation.functional(*args, **kwargs)
-        if root is None or not isinstance(value, Tensor) or value.shape != root.shape:
+        if root is None or not isinstance(value, Tensor) or not _spans(root, value):
             return NotImplemented
         if not (value.is_floating_point() and root.is_floating_point() and root.requires_grad):
             return NotImplemented
+        if root.shape != value.shape:
+            root = root.expand(value.shape)
+            self._provenance.mark(root)
         call = Call(
             f"{operation.name} (elementwise region)",
             origin.replay or operation.functional,
@@ -352,6 +365,17 @@ class RuledPass(TorchFunctionMode):
             self._ledger.saw(name, rule, line or user_line())
 
 
+_MASKED_FILL = operation_of(torch.Tensor.masked_fill_)
+
+
+def _fills_by_mask(args: Arguments) -> bool:
+    """Tell whether an item assignment, as in ``h[h < 0] = 0``, fills where a mask of the same shape says."""
+    target, index, value = args
+    if not (isinstance(index, Tensor) and index.dtype == torch.bool and isinstance(target, Tensor)):
+        return False
+    return index.shape == target.shape and (isinstance(value, int | float) or isinstance(value, Tensor) and value.dim() == 0)
+
+
 _LINEAR_KINDS = frozenset({Kind.LINEAR, Kind.LAYER})
 
 
@@ -360,6 +384,14 @@ def _meet(operation: Operation, members: dict[int, Origin]) -> bool:
     if len(members) < 2:
         return False
     return operation.meeting or any(not origin.active for origin in members.values())
+
+
+def _spans(root: Tensor, result: Tensor) -> bool:
+    """Tell whether a result has its root's shape, or the root broadcasts to it."""
+    if root.shape == result.shape:
+        return True
+    missing = result.dim() - root.dim()
+    return missing >= 0 and all(a in (1, b) for a, b in zip(root.shape, result.shape[missing:], strict=True))
 
 
 def _same_shapes(call: Call, reference: Call) -> None:

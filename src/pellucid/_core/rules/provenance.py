@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from pellucid._core.rules.lines import user_line
-from pellucid._core.rules.storage import base_of
+from pellucid._core.rules.storage import base_of, inside_transform
 from pellucid._core.rules.table import FunctionRule, RuleTable
 from pellucid._core.rules.tape import Tape
 from pellucid.errors import UnsupportedModelError
@@ -27,6 +27,7 @@ class Provenance:
         self._tape = tape
         self._seen: set[Any] = set()
         self._foreign: set[Any] = set()
+        self._shadows: dict[int, tuple[Tensor, Tensor]] = {}
 
     def mark(self, tensor: Tensor) -> None:
         """Accept a tensor as the result of a call that was seen."""
@@ -39,6 +40,24 @@ class Provenance:
         if base is not None:
             self._seen.add(base.grad_fn)
 
+    def shadow(self, tensor: Tensor) -> None:
+        """Keep the graph of a value that was computed where autograd is off.
+
+        The forward pass of a custom autograd function, and a reentrant checkpoint, run there. Their calls
+        are seen, but the function then puts its own node on the very tensors it returns. The shadow is an
+        alias that keeps the graph of the calls.
+        """
+        alias = tensor.view_as(tensor)
+        self.mark(alias)
+        self._shadows[id(tensor)] = (tensor, alias)
+
+    def shadow_of(self, tensor: Tensor) -> Tensor | None:
+        """Return the alias with the graph of the calls, if the tensor has lost it to an unseen node."""
+        if not self._shadows or tensor.grad_fn in self._seen:
+            return None
+        found = self._shadows.get(id(tensor))
+        return None if found is None else found[1]
+
     def is_active(self, tensor: Tensor, operation: str) -> bool:
         """Tell whether a tensor that requires a gradient depends on an attributed value.
 
@@ -47,6 +66,8 @@ class Provenance:
         """
         node = tensor.grad_fn
         if node is None:
+            if inside_transform():
+                raise _transformed(operation)
             return False
         if node in self._seen:
             return True
@@ -114,6 +135,13 @@ _UNSEEN = (
     "Such operations come from TorchScript, torch.func transforms (vmap, grad, jvp), C++ extensions, other "
     "threads, and graphs that were built before. " + _SCRIPTED + ", and plain torch calls instead of transforms"
 )
+
+
+def _transformed(operation: str) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"'{operation}' at {user_line()} runs inside a torch.func transform (grad, vjp, jvp or vmap of them), where "
+        "rules cannot be applied. Write the derivative as plain torch calls, or use integrated gradients."
+    )
 
 
 def _unseen(node: Any, function: type | None, operation: str) -> UnsupportedModelError:

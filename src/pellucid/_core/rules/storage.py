@@ -28,3 +28,9 @@ def saved_tensors_are_intercepted() -> bool:
     """Tell whether someone (non-reentrant checkpointing) intercepts what autograd saves."""
     probe = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)  # noqa: SLF001 # no public name
     return True if probe is None else probe(False) is not None
+
+
+def inside_transform() -> bool:
+    """Tell whether a ``torch.func`` transform (vmap, grad, jvp) is running in this thread."""
+    peek = getattr(torch._C._functorch, "peek_interpreter_stack", None)  # noqa: SLF001 # no public name
+    return peek is not None and peek() is not None

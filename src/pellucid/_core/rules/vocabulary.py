@@ -55,6 +55,7 @@ LINEAR = _words(
     copy_ zero_ fill_ normal_ uniform_ requires_grad_ retain_grad
     view_as_real view_as_complex _pack_padded_sequence _pad_packed_sequence
     fft_fft fft_ifft fft_rfft fft_irfft fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2 fft_fftn fft_ifftn
+    stft istft affine_grid_generator
     fft_rfftn fft_irfftn fft_hfft fft_ihfft fft_fftshift fft_ifftshift
     """
 )
