@@ -168,6 +168,12 @@ def cosine_similarity(one: Tensor, other: Tensor, dim: int = 1, eps: float = 1e-
     return (_unit(one, dim, eps) * _unit(other, dim, eps)).sum(dim)
 
 
+def deep_copy(value: Tensor, memo: Any = None) -> Tensor:
+    """A deep copy, which torch allows for leaves only: a clone."""
+    del memo
+    return value.clone()
+
+
 def _unit(value: Tensor, dim: int, eps: float) -> Tensor:
     return value / torch.sqrt(torch.square(value).sum(dim, keepdim=True)).clamp_min(eps)
 
@@ -271,6 +277,7 @@ ARITHMETIC = {
     "cosine_similarity": cosine_similarity,
     "cdist": distances,
     "pairwise_distance": distance,
+    "__deepcopy__": deep_copy,
     "quantile": quantile,
     **LOSSES,
 }

@@ -38,9 +38,9 @@ LINEAR = _words(
     """
     add sub subtract rsub __rsub__ neg negative positive sum mean cumsum diff trace conj real imag
     view view_as reshape reshape_as permute transpose t adjoint T mT H mH flatten unflatten ravel
-    contiguous clone __deepcopy__ to type type_as float double half bfloat16 cpu cuda alias
+    contiguous clone to type type_as float double half bfloat16 cpu cuda alias
     expand expand_as broadcast_to broadcast_tensors repeat tile repeat_interleave
-    cat concat concatenate stack hstack vstack dstack column_stack row_stack meshgrid block_diag
+    cat concat concatenate stack hstack vstack dstack column_stack meshgrid block_diag
     split split_with_sizes chunk tensor_split unsafe_chunk unsafe_split unbind hsplit vsplit dsplit
     narrow select slice select_scatter slice_scatter diagonal_scatter as_strided
     __getitem__ __setitem__ index_select gather take take_along_dim index_add index_put index_copy
@@ -49,10 +49,10 @@ LINEAR = _words(
     flip fliplr flipud roll rot90 tril triu diag diagonal diag_embed diagflat
     pad constant_pad_nd unfold fold im2col col2im pixel_shuffle pixel_unshuffle channel_shuffle
     avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d
-    interpolate upsample upsample_nearest1d upsample_nearest2d upsample_nearest3d
+    interpolate upsample_nearest1d upsample_nearest2d upsample_nearest3d
     upsample_linear1d upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d
     dropout feature_dropout alpha_dropout feature_alpha_dropout
-    copy_ zero_ fill_ normal_ uniform_ requires_grad_ retain_grad
+    copy_ zero_ fill_ normal_ uniform_
     view_as_real view_as_complex _pack_padded_sequence _pad_packed_sequence
     fft_fft fft_ifft fft_rfft fft_irfft fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2 fft_fftn fft_ifftn
     stft istft affine_grid_generator
@@ -123,7 +123,7 @@ INERT = _words(
     size dim stride numel nelement ndimension element_size data_ptr is_contiguous storage_offset
     is_floating_point is_complex is_signed is_pinned is_shared is_set_to is_same_size is_nonzero
     get_device has_names storage untyped_storage storage_type __len__ __hash__ __format__ __repr__
-    result_type can_cast promote_types broadcast_shapes is_tensor is_inference register_hook
+    result_type can_cast promote_types broadcast_shapes is_tensor is_inference register_hook requires_grad_ retain_grad
     zeros_like ones_like full_like empty_like rand_like randn_like randint_like new_zeros new_ones new_full
     new_empty new_empty_strided
     _is_view is_conj is_neg is_sparse sym_size dense_dim sparse_dim __dlpack_device__ __reversed_len__
