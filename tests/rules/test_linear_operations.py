@@ -55,7 +55,12 @@ def complex_fft(name, **options):
 
 # Each case is a function of a (2, 3, 4) tensor. Results may be complex, or several tensors.
 CASES = {
-    "add": [lambda x: x + CONST, lambda x: torch.add(x, x.flip(0), alpha=3), lambda x: x.add_(CONST[0]), lambda x: 2 + x],
+    "add": [
+        lambda x: x + CONST,
+        lambda x: torch.add(x, x.flip(0), alpha=3),
+        lambda x: x.add_(CONST[0]),
+        lambda x: 2 + x,
+    ],
     "sub": [lambda x: x - CONST, lambda x: torch.sub(x, x.flip(1), alpha=2), lambda x: x.sub_(1)],
     "subtract": [lambda x: torch.subtract(x, x.flip(1))],
     "rsub": [lambda x: torch.rsub(x, 3.0), lambda x: torch.rsub(x, CONST, alpha=2)],
@@ -63,7 +68,11 @@ CASES = {
     "neg": [lambda x: -x, lambda x: x.neg_()],
     "negative": [torch.negative],
     "positive": [lambda x: +x],
-    "sum": [lambda x: x.sum(), lambda x: x.sum((0, 2), keepdim=True), lambda x: torch.sum(x, 1, dtype=torch.float64)],
+    "sum": [
+        lambda x: x.sum(),
+        lambda x: x.sum((0, 2), keepdim=True),
+        lambda x: torch.sum(x, 1, dtype=torch.float64),
+    ],
     "mean": [lambda x: x.mean(), lambda x: x.mean((0, 2), keepdim=True)],
     "cumsum": [lambda x: x.cumsum(1), lambda x: x.cumsum_(-1)],
     "diff": [torch.diff, lambda x: torch.diff(x, n=2, dim=2, prepend=CONST)],
@@ -104,7 +113,10 @@ CASES = {
     "broadcast_tensors": [lambda x: torch.broadcast_tensors(x, CONST[:1])],
     "repeat": [lambda x: x.repeat(2, 1, 3)],
     "tile": [lambda x: x.tile(2, 1)],
-    "repeat_interleave": [lambda x: x.repeat_interleave(2, 1), lambda x: x.repeat_interleave(torch.tensor([1, 2, 3]), 1)],
+    "repeat_interleave": [
+        lambda x: x.repeat_interleave(2, 1),
+        lambda x: x.repeat_interleave(torch.tensor([1, 2, 3]), 1),
+    ],
     "cat": [lambda x: torch.cat([x, CONST, x], 1)],
     "concat": [lambda x: torch.concat([x, x])],
     "concatenate": [lambda x: torch.concatenate([x, x], dim=2)],
@@ -148,12 +160,22 @@ CASES = {
         lambda x: x.index_put_((torch.tensor([0, 1]),), CONST, accumulate=True),
     ],
     "index_copy": [lambda x: x.index_copy(1, INDEX[:2], x[:, 1:])],
-    "scatter": [lambda x: x.scatter(1, torch.tensor([[[2, 0, 1, 1]]] * 2), x[:, :1] * 3), lambda x: x.scatter_(2, torch.tensor([[[2, 0]]]), 4.0)],
+    "scatter": [
+        lambda x: x.scatter(1, torch.tensor([[[2, 0, 1, 1]]] * 2), x[:, :1] * 3),
+        lambda x: x.scatter_(2, torch.tensor([[[2, 0]]]), 4.0),
+    ],
     "scatter_add": [lambda x: x.scatter_add(1, torch.tensor([[[2, 0, 1, 1]]] * 2), x[:, 1:2])],
-    "masked_fill": [lambda x: x.masked_fill(MASK, 2.0), lambda x: x.masked_fill_(MASK[:1], x[0, 0, 0].clone())],
+    "masked_fill": [
+        lambda x: x.masked_fill(MASK, 2.0),
+        lambda x: x.masked_fill_(MASK[:1], x[0, 0, 0].clone()),
+    ],
     "masked_select": [lambda x: x.masked_select(MASK)],
     "masked_scatter": [lambda x: x.masked_scatter(MASK, x.flip(0))],
-    "where": [lambda x: torch.where(MASK, x, CONST), lambda x: x.where(MASK, x.flip(2)), lambda x: torch.where(MASK, 0.5, x)],
+    "where": [
+        lambda x: torch.where(MASK, x, CONST),
+        lambda x: x.where(MASK, x.flip(2)),
+        lambda x: torch.where(MASK, 0.5, x),
+    ],
     "index_fill": [lambda x: x.index_fill(1, INDEX[:2], 3.0)],
     "squeeze": [lambda x: x[:1].squeeze(0), lambda x: x[:, :1].squeeze()],
     "unsqueeze": [lambda x: x.unsqueeze(1)],
@@ -201,16 +223,23 @@ CASES = {
     ],
     "upsample_nearest1d": [lambda x: torch._C._nn.upsample_nearest1d(x, (8,), None)],
     "upsample_nearest2d": [image(lambda x: torch._C._nn.upsample_nearest2d(x, (6, 8), None))],
-    "upsample_nearest3d": [lambda x: torch._C._nn.upsample_nearest3d(x.reshape(1, 1, 2, 3, 4), (4, 6, 8), None)],
+    "upsample_nearest3d": [
+        lambda x: torch._C._nn.upsample_nearest3d(x.reshape(1, 1, 2, 3, 4), (4, 6, 8), None)
+    ],
     "upsample_linear1d": [lambda x: torch._C._nn.upsample_linear1d(x, (8,), False, None)],
     "upsample_bilinear2d": [image(lambda x: torch._C._nn.upsample_bilinear2d(x, (6, 8), True, None))],
     "upsample_bicubic2d": [image(lambda x: torch._C._nn.upsample_bicubic2d(x, (6, 8), True, None))],
-    "upsample_trilinear3d": [lambda x: torch._C._nn.upsample_trilinear3d(x.reshape(1, 1, 2, 3, 4), (4, 6, 8), True, None)],
+    "upsample_trilinear3d": [
+        lambda x: torch._C._nn.upsample_trilinear3d(x.reshape(1, 1, 2, 3, 4), (4, 6, 8), True, None)
+    ],
     "dropout": [drop("dropout"), lambda x: torch.dropout(x, 0.5, False)],
     "feature_dropout": [drop("feature_dropout")],
     "alpha_dropout": [drop("alpha_dropout")],
     "feature_alpha_dropout": [drop("feature_alpha_dropout")],
-    "copy_": [lambda x: torch.empty(2, 3, 4, dtype=x.dtype).copy_(x), written(lambda x: x[0].copy_(x[1] * 2))],
+    "copy_": [
+        lambda x: torch.empty(2, 3, 4, dtype=x.dtype).copy_(x),
+        written(lambda x: x[0].copy_(x[1] * 2)),
+    ],
     "zero_": [written(lambda x: x[0].zero_())],
     "fill_": [written(lambda x: x[0].fill_(2.0)), written(lambda x: x[0].fill_(x[1, 1, 1]))],
     "normal_": [written(lambda x: x[0].normal_(generator=torch.Generator().manual_seed(1)))],
@@ -221,14 +250,17 @@ CASES = {
     "_pad_packed_sequence": [
         lambda x: torch._VF._pad_packed_sequence(x.reshape(6, 4), torch.tensor([2, 2, 1, 1]), True, 0.0, 4)[0]
     ],
-    "stft": [lambda x: torch.stft(x.reshape(2, 12), 4, window=torch.hann_window(4).double(), return_complex=True)],
+    "stft": [
+        lambda x: torch.stft(x.reshape(2, 12), 4, window=torch.hann_window(4).double(), return_complex=True)
+    ],
     "istft": [
-        lambda x: torch.istft(
-            torch.complex(x, x.flip(2)), 4, 2, window=torch.ones(4).double(), center=True
-        )
+        lambda x: torch.istft(torch.complex(x, x.flip(2)), 4, 2, window=torch.ones(4).double(), center=True)
     ],
     "affine_grid_generator": [lambda x: F.affine_grid(x.reshape(4, 2, 3), [4, 1, 3, 3], align_corners=False)],
-    **{f"fft_{name}": [fft(name), fft(name, norm="ortho")] for name in "fft ifft rfft ihfft fft2 ifft2 rfft2 fftn ifftn rfftn".split()},
+    **{
+        f"fft_{name}": [fft(name), fft(name, norm="ortho")]
+        for name in "fft ifft rfft ihfft fft2 ifft2 rfft2 fftn ifftn rfftn".split()
+    },
     **{f"fft_{name}": [complex_fft(name)] for name in "irfft irfft2 irfftn hfft".split()},
     "fft_fftshift": [torch.fft.fftshift],
     "fft_ifftshift": [torch.fft.ifftshift],

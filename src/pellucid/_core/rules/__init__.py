@@ -1,4 +1,4 @@
-"""The operation-level rule engine: gradients of any PyTorch model with operations' gradients replaced by rules."""
+"""The operation-level rule engine: gradients of any PyTorch model, with rules in place of operations' own."""
 
 from pellucid._core.rules.api import (
     NO_CHOICES,
@@ -9,14 +9,25 @@ from pellucid._core.rules.api import (
     modified_gradients,
 )
 from pellucid._core.rules.certificate import Certificate, OperationReport
+from pellucid._core.rules.guided import DECONVOLUTION, GUIDED
+from pellucid._core.rules.registry import by_module, visible
+from pellucid._core.rules.table import NATIVE, Occurrence, Rule, RuleTable
 
 __all__ = [
+    "DECONVOLUTION",
+    "GUIDED",
+    "NATIVE",
     "NO_CHOICES",
     "Certificate",
     "Choices",
     "Gradients",
     "Multipliers",
+    "Occurrence",
     "OperationReport",
+    "Rule",
+    "RuleTable",
+    "by_module",
     "deep_lift_gradients",
     "modified_gradients",
+    "visible",
 ]

@@ -84,7 +84,8 @@ class Choices:
 NO_CHOICES = Choices()
 _NO_PATH = (
     "The explained output differs between input and baseline, but no torch call that the engine saw connects "
-    "it with the inputs (it was computed through NumPy, Python numbers, indices or constants), so all multipliers are 0"
+    "it with the inputs (it was computed through NumPy, Python numbers, indices or constants), so all "
+    "multipliers are 0"
 )
 
 
@@ -113,9 +114,6 @@ def deep_lift_gradients(
 
     Returns:
         Multipliers, both outputs and the certificate.
-
-    Raises:
-        UnsupportedModelError: The model computes in a way that has no right answer.
     """
     table = choices.applied_to(deep_lift_table(rule, strict=strict))
     ledger, tape, keeper = Ledger(table.name), Tape(), Keeper()
@@ -150,12 +148,11 @@ def modified_gradients(
 
     Returns:
         Gradients, outputs and the certificate, whose ``count`` tells how often a rule was used.
-
-    Raises:
-        UnsupportedModelError: The model computes in a way that has no right answer.
     """
     if rules.paired:
-        raise invalid_value("rules", rules.name, "its rules need a reference pass", "it to deep_lift_gradients")
+        raise invalid_value(
+            "rules", rules.name, "its rules need a reference pass", "it to deep_lift_gradients"
+        )
     table = choices.applied_to(rules)
     ledger = Ledger(table.name)
     with eager(), torch.inference_mode(False), torch.enable_grad(), restored_generators(inputs):

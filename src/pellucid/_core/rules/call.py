@@ -40,6 +40,7 @@ class Call:
         results: Tensors that the call returned.
         line: The user's line.
         autocast: Device type and dtype of the autocast region it ran in, or None.
+        summed: The sum that formed the operand, for rules that belong to both.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Call:
     results: list[Tensor]
     line: str
     autocast: tuple[str, torch.dtype] | None = None
+    summed: Any = None
 
     def again(self, *operands: Tensor) -> tuple[Tensor, ...]:
         """Run the operation with other values for its active operands."""
@@ -153,7 +155,12 @@ class Keeper:
     def hold(self, call: Call) -> None:
         """Protect everything that a call keeps."""
         reference = weakref.ref(call)
-        for tensor in (*call.operands, *call.results, *tensors_in(call.args), *tensors_in(tuple(call.kwargs.values()))):
+        for tensor in (
+            *call.operands,
+            *call.results,
+            *tensors_in(call.args),
+            *tensors_in(tuple(call.kwargs.values())),
+        ):
             address = address_of(tensor)
             if address:
                 self._holders.setdefault(address, []).append(reference)

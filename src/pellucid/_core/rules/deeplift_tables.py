@@ -12,6 +12,7 @@ from pellucid._core.rules.order import ORDER
 from pellucid._core.rules.path import PATH
 from pellucid._core.rules.recurrent import RECURRENT, cell_step, unrolled_when_random
 from pellucid._core.rules.recurrent_cells import CELLS
+from pellucid._core.rules.revealcancel import REVEAL_CANCEL
 from pellucid._core.rules.softmax import SOFTMAX
 from pellucid._core.rules.table import Occurrence, Rule, RuleTable
 from pellucid._core.rules.vocabulary import Kind
@@ -21,8 +22,8 @@ from pellucid.errors import UnsupportedModelError, invalid_value
 def _refuse(occurrence: Occurrence) -> Pullback:
     call = occurrence.call
     raise UnsupportedModelError(
-        f"'{call.name}' at {call.line} is in no table, and strict=True refuses the generic rule. Pass a rule for "
-        f"it, rules={{'{call.name}': rule}}, or strict=False."
+        f"'{call.name}' at {call.line} is in no table, and strict=True refuses the generic rule. Pass a "
+        f"rule for it, rules={{'{call.name}': rule}}, or strict=False."
     )
 
 
@@ -48,14 +49,21 @@ RESCALE_TABLE = RuleTable(
 )
 
 
+REVEAL_CANCEL_TABLE = replace(
+    RESCALE_TABLE,
+    name="DeepLIFT (reveal-cancel)",
+    kinds={**RESCALE_TABLE.kinds, Kind.UNARY: REVEAL_CANCEL},
+    region=REVEAL_CANCEL,
+    tracks_sums=True,
+)
+
+
 def deep_lift_table(rule: str, *, strict: bool = False) -> RuleTable:
     """Return the table of a named rule."""
-    tables = {"rescale": RESCALE_TABLE}
+    tables = {"rescale": RESCALE_TABLE, "reveal_cancel": REVEAL_CANCEL_TABLE}
     if rule not in tables:
-        raise invalid_value("rule", repr(rule), "it names no rule of DeepLIFT", " or ".join(map(repr, tables)))
+        raise invalid_value(
+            "rule", repr(rule), "it names no rule of DeepLIFT", " or ".join(map(repr, tables))
+        )
     table = tables[rule]
-    return table if not strict else _replace_fallback(table, Rule("refused", _refuse))
-
-
-def _replace_fallback(table: RuleTable, rule: Rule) -> RuleTable:
-    return replace(table, fallback=rule)
+    return table if not strict else replace(table, fallback=Rule("refused", _refuse))

@@ -22,6 +22,9 @@ def restored_generators(inputs: tuple[Tensor, ...]) -> Iterator[Callable[[], Non
 
     Both passes of a pair must draw the same numbers, or dropout would differ between them, and a
     deterministic method must leave the generators as it found them.
+
+    Yields:
+        The function that puts them back.
     """
     devices = {tensor.device for tensor in inputs if tensor.device.type == "cuda"}
     before = torch.get_rng_state()

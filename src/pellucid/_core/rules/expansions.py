@@ -8,7 +8,7 @@ half-precision tensors are computed in single precision.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -40,7 +40,9 @@ def attention(
     scores = (query * factor) @ key.transpose(-2, -1)
     if is_causal:
         shape = (query.shape[-2], key.shape[-2])
-        scores = scores.masked_fill(torch.ones(shape, dtype=torch.bool, device=query.device).triu(1), -math.inf)
+        scores = scores.masked_fill(
+            torch.ones(shape, dtype=torch.bool, device=query.device).triu(1), -math.inf
+        )
     if attn_mask is not None and attn_mask.dtype == torch.bool:
         scores = scores.masked_fill(~attn_mask, -math.inf)
     elif attn_mask is not None:
@@ -55,7 +57,9 @@ def attention(
     return weights.to(value.dtype) @ value
 
 
-def divide(numerator: Any, denominator: Any = None, *, other: Any = None, rounding_mode: str | None = None) -> Any:
+def divide(
+    numerator: Any, denominator: Any = None, *, other: Any = None, rounding_mode: str | None = None
+) -> Any:
     """Division by an active value: the numerator times the reciprocal."""
     denominator = other if denominator is None else denominator
     if rounding_mode is not None:
@@ -158,9 +162,9 @@ def cumulative_product(value: Tensor, dim: int, *, dtype: torch.dtype | None = N
     return torch.stack(parts, dim)
 
 
-def add_quotient(value: Tensor, numerator: Tensor, denominator: Tensor, *, value_: Any = 1, **rest: Any) -> Tensor:
+def add_quotient(addend: Tensor, numerator: Tensor, denominator: Tensor, *, value: float = 1.0) -> Tensor:
     """addcdiv: a value plus a scaled quotient."""
-    return value + rest.get("value", value_) * (numerator / denominator)
+    return addend + value * (numerator / denominator)
 
 
 def cosine_similarity(one: Tensor, other: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
@@ -180,14 +184,14 @@ def _unit(value: Tensor, dim: int, eps: float) -> Tensor:
 
 def distances(one: Tensor, other: Tensor, p: float = 2.0, *_: Any, **__: Any) -> Tensor:
     """Pairwise distances between two sets of vectors: norms of all differences."""
-    return torch.linalg.vector_norm(one.unsqueeze(-2) - other.unsqueeze(-3), p, -1)
+    norms: Tensor = torch.linalg.vector_norm(one.unsqueeze(-2) - other.unsqueeze(-3), p, -1)
+    return norms
 
 
-def distance(
-    one: Tensor, other: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
-) -> Tensor:
+def distance(one: Tensor, other: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """Distance between corresponding vectors: the norm of their difference."""
-    return torch.linalg.vector_norm(one - other + eps, p, -1, keepdim)
+    norms: Tensor = torch.linalg.vector_norm(one - other + eps, p, -1, keepdim)
+    return norms
 
 
 def _standardised(value: Tensor, dims: tuple[int, ...], eps: float, centred: bool = True) -> Tensor:
@@ -197,7 +201,9 @@ def _standardised(value: Tensor, dims: tuple[int, ...], eps: float, centred: boo
     return (wide * torch.rsqrt(torch.square(wide).mean(dims, keepdim=True) + eps)).to(value.dtype)
 
 
-def _affine(value: Tensor, weight: Tensor | None, bias: Tensor | None, shape: tuple[int, ...] | None = None) -> Tensor:
+def _affine(
+    value: Tensor, weight: Tensor | None, bias: Tensor | None, shape: tuple[int, ...] | None = None
+) -> Tensor:
     if weight is not None:
         value = value * (weight if shape is None else weight.reshape(shape))
     if bias is not None:
@@ -249,9 +255,12 @@ def quantile(
     levels = torch.as_tensor(q, dtype=value.dtype, device=value.device)
     place = levels.reshape(-1) * (flat.shape[axis] - 1)
     low, high = place.floor().long(), place.ceil().long()
-    share = {"linear": place - low, "midpoint": (high - low) / 2, "lower": 0 * place, "higher": (high - low) * 1.0}.get(
-        interpolation, place.round() - low
-    )
+    share = {
+        "linear": place - low,
+        "midpoint": (high - low) / 2,
+        "lower": 0 * place,
+        "higher": (high - low) * 1.0,
+    }.get(interpolation, place.round() - low)
     ordered = flat.sort(axis)[0].movedim(axis, -1)
     found = ordered[..., low] * (1 - share) + ordered[..., high] * share
     found = found.movedim(-1, 0)
@@ -261,7 +270,7 @@ def quantile(
     return found if levels.dim() else found[0]
 
 
-ARITHMETIC = {
+ARITHMETIC: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("div", "divide", "true_divide", "__truediv__"), divide),
     **dict.fromkeys(("pow", "__pow__", "float_power"), power),
     **dict.fromkeys(("clamp", "clip"), clamp),

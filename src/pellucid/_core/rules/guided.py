@@ -32,9 +32,22 @@ from pellucid._core.rules.precision import at_least_single
 from pellucid._core.rules.recurrent import cell_step, unrolled
 from pellucid._core.rules.table import Occurrence, Rule, RuleTable
 
-ALWAYS = (
-    "relu relu6 leaky_relu prelu rrelu threshold gelu silu mish elu selu celu softplus hardswish"
-).split()
+ALWAYS = [
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "prelu",
+    "rrelu",
+    "threshold",
+    "gelu",
+    "silu",
+    "mish",
+    "elu",
+    "selu",
+    "celu",
+    "softplus",
+    "hardswish",
+]
 BOUNDED = ("clamp", "clamp_min", "clip", "hardtanh")
 MAXIMA = ("maximum", "fmax", "max")
 _CLOSE = 0.3
@@ -87,10 +100,12 @@ def _is_zero(value: object) -> bool:
 
 
 def looks_rectified(call: Call) -> bool:
-    """Tell whether an elementwise function written by hand stays close to max(x, 0) where it was evaluated."""
+    """Tell whether a function written by hand stays close to max(x, 0) where it was evaluated."""
     x, y = at_least_single(call.operands[0]), at_least_single(call.results[0])
     allowed = _CLOSE + _LEAK * (-x).clamp_min(0)
-    return bool(((y - x.clamp_min(0)).abs() <= allowed).all()) and bool((y.abs() >= (1 - _LEAK) * x - _CLOSE).all())
+    return bool(((y - x.clamp_min(0)).abs() <= allowed).all()) and bool(
+        (y.abs() >= (1 - _LEAK) * x - _CLOSE).all()
+    )
 
 
 def _table(name: str, shape: Shape) -> RuleTable:

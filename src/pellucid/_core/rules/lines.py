@@ -13,7 +13,7 @@ _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _belongs_to_user(filename: str) -> bool:
     return not filename.startswith((_TORCH, _OURS, "<"))
 

@@ -20,18 +20,19 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from pellucid._core.rules.call import Call, Keeper, Slot, current_autocast, put_back, tensors_in, with_slots
-from pellucid._core.rules.carry import carry, never_pulled_back
+from pellucid._core.rules.carry import Pullback, carry, never_pulled_back
 from pellucid._core.rules.certificate import Ledger
 from pellucid._core.rules.lines import calling_modules, user_line
 from pellucid._core.rules.operation import Operation, operation_of
 from pellucid._core.rules.provenance import Provenance
-from pellucid._core.rules.regions import DISCRETE, Origin, Regions
+from pellucid._core.rules.refusals import refused
+from pellucid._core.rules.regions import DISCRETE, Origin, Regions, meet, spans
 from pellucid._core.rules.storage import base_of, saved_tensors_are_intercepted
+from pellucid._core.rules.sums import SumTracker
 from pellucid._core.rules.switches import Switches, described_in
 from pellucid._core.rules.table import NATIVE, Occurrence, Rule, RuleTable
-from pellucid._core.rules.tape import Tape, different_shapes
+from pellucid._core.rules.tape import Tape, check_shapes
 from pellucid._core.rules.vocabulary import Kind
-from pellucid.errors import UnsupportedModelError
 
 Arguments = tuple[Any, ...]
 Keywords = dict[str, Any]
@@ -56,6 +57,7 @@ class RuledPass(TorchFunctionMode):
         self._regions = Regions()
         self._provenance = Provenance(table, tape)
         self._switches = Switches(tape, ledger)
+        self._sums = SumTracker() if table.tracks_sums else None
         self._activated: list[weakref.ref[Tensor]] = []
         self._counts = tape is None or not tape.recording
 
@@ -79,6 +81,7 @@ class RuledPass(TorchFunctionMode):
         self._activated.clear()
         self._provenance = Provenance(self._table, self._tape)
         self._regions = Regions()
+        self._sums = None
 
     def __torch_function__(
         self, func: Any, types: Any, args: Arguments = (), kwargs: Keywords | None = None
@@ -153,7 +156,7 @@ class RuledPass(TorchFunctionMode):
 
     def _inactive(self, operation: Operation, func: Any, args: Arguments, kwargs: Keywords) -> Any:
         if operation.kind is Kind.REFUSED and operation.name in {"grad", "backward"}:
-            raise _refused(operation)
+            raise refused(operation)
         result = func(*args, **kwargs)
         if self._regions.empty:
             return result
@@ -179,7 +182,7 @@ class RuledPass(TorchFunctionMode):
         """Attach origins to what an operation returned."""
         if members is not None and isinstance(result, Tensor) and not operation.writes:
             root = next(iter(members.values())).root
-            if root is not None and _spans(root, result) and result is not root:
+            if root is not None and spans(root, result) and result is not root:
                 self._regions.describe(result, self._regions.result(operation, args, kwargs, members))
                 return
         for tensor in tensors_in(result):
@@ -188,7 +191,9 @@ class RuledPass(TorchFunctionMode):
 
     # -- calls with active operands
 
-    def _guarded(self, operation: Operation, func: Any, args: Arguments, kwargs: Keywords, active: int) -> Any:
+    def _guarded(
+        self, operation: Operation, func: Any, args: Arguments, kwargs: Keywords, active: int
+    ) -> Any:
         if saved_tensors_are_intercepted():
             with torch.autograd.graph.saved_tensors_hooks(_unchanged, _unchanged):
                 return self._active(operation, func, args, kwargs, active)
@@ -199,7 +204,7 @@ class RuledPass(TorchFunctionMode):
         if kind is Kind.PRODUCT and active == 1:
             kind = Kind.LAYER
         if kind is Kind.REFUSED:
-            raise _refused(operation)
+            raise refused(operation)
         if kind is Kind.ESCAPE:
             return self._escape(operation, func, args, kwargs)
         if operation.writes:
@@ -208,7 +213,7 @@ class RuledPass(TorchFunctionMode):
         if kind is Kind.DETACH and self._table.through_cuts:
             self._saw(operation.name, "seen through")
             result: Any = args[0].view_as(args[0])
-        elif members is not None and _meet(operation, members) and self._table.region is not None:
+        elif members is not None and meet(operation, members) and self._table.region is not None:
             result = self._region(operation, self._table.region, args, kwargs, members)
         else:
             if members is None and not self._regions.empty:
@@ -221,7 +226,7 @@ class RuledPass(TorchFunctionMode):
     def _run(self, operation: Operation, kind: Kind, func: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Choose how an operation is treated; the result of an in-place form may not be written yet."""
         table = self._table
-        chosen = self._override(operation)
+        chosen = self._override(operation, kind)
         if chosen is None and kind in _LINEAR_KINDS and operation.body is None:
             chosen = table.rule_for(operation.name, kind)
         if chosen is None:
@@ -238,12 +243,13 @@ class RuledPass(TorchFunctionMode):
             chosen = table.rule_for(operation.name, kind)
         if chosen is NATIVE:
             self._saw(operation.name, "linear" if kind in _LINEAR_KINDS else NATIVE.name)
-            return func(*args, **kwargs)
+            result = func(*args, **kwargs)
+            if self._sums is not None:
+                self._sums.note(operation, args, kwargs, result)
+            return result
         return self._ruled(operation, chosen, func, args, kwargs)
 
-    def _ruled(
-        self, operation: Operation, rule: Rule, func: Any, args: Arguments, kwargs: Keywords
-    ) -> Any:
+    def _ruled(self, operation: Operation, rule: Rule, func: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Run an operation once and carry its values on with a rule as their backward."""
         operands: list[Tensor] = []
         slotted = with_slots(args, operands), with_slots(kwargs, operands)
@@ -266,7 +272,7 @@ class RuledPass(TorchFunctionMode):
         root = origin.root
         with torch.no_grad():
             value = operation.functional(*args, **kwargs)
-        if root is None or not isinstance(value, Tensor) or not _spans(root, value):
+        if root is None or not isinstance(value, Tensor) or not spans(root, value):
             return NotImplemented
         if not (value.is_floating_point() and root.is_floating_point() and root.requires_grad):
             return NotImplemented
@@ -291,13 +297,16 @@ class RuledPass(TorchFunctionMode):
     ) -> list[Tensor] | None:
         """Pair a call with its reference and attach its rule; None where the rule keeps the gradient."""
         call.results = [result.detach() for result in results]
+        if rule.of_sums and self._sums is not None and len(operands) == 1:
+            call.summed = self._sums.of(operands[0])
+            operands = operands if call.summed is None else call.summed.leaves()
         reference: Call | None = None
-        pullback = never_pulled_back
+        pullback: Pullback = never_pulled_back
         if self._tape is not None:
             reference = self._tape.exchange(call.name, call, call.line)
         if self._tape is None or reference is not None:
             if reference is not None:
-                _same_shapes(call, reference)
+                check_shapes(call, reference)
             chosen = rule.linearise(Occurrence(call, reference, self._ledger))
             self._saw(call.name, NATIVE.name if chosen is None else rule.name, call.line)
             if chosen is None:
@@ -355,10 +364,10 @@ class RuledPass(TorchFunctionMode):
             base = base_of(target)
             self._activated.append(weakref.ref(target if base is None else base))
 
-    def _override(self, operation: Operation) -> Rule | None:
+    def _override(self, operation: Operation, kind: Kind) -> Rule | None:
         if self._table.override is None:
             return None
-        return self._table.override(operation.name, calling_modules())
+        return self._table.override(operation.name, kind, calling_modules())
 
     def _saw(self, name: str, rule: str, line: str | None = None) -> None:
         if self._counts:
@@ -366,6 +375,7 @@ class RuledPass(TorchFunctionMode):
 
 
 _MASKED_FILL = operation_of(torch.Tensor.masked_fill_)
+_LINEAR_KINDS = frozenset({Kind.LINEAR, Kind.LAYER})
 
 
 def _fills_by_mask(args: Arguments) -> bool:
@@ -373,45 +383,8 @@ def _fills_by_mask(args: Arguments) -> bool:
     target, index, value = args
     if not (isinstance(index, Tensor) and index.dtype == torch.bool and isinstance(target, Tensor)):
         return False
-    return index.shape == target.shape and (isinstance(value, int | float) or isinstance(value, Tensor) and value.dim() == 0)
-
-
-_LINEAR_KINDS = frozenset({Kind.LINEAR, Kind.LAYER})
-
-
-def _meet(operation: Operation, members: dict[int, Origin]) -> bool:
-    """Tell whether members of one region meet so that the pieces' own rules would not be exact."""
-    if len(members) < 2:
-        return False
-    return operation.meeting or any(not origin.active for origin in members.values())
-
-
-def _spans(root: Tensor, result: Tensor) -> bool:
-    """Tell whether a result has its root's shape, or the root broadcasts to it."""
-    if root.shape == result.shape:
-        return True
-    missing = result.dim() - root.dim()
-    return missing >= 0 and all(a in (1, b) for a, b in zip(root.shape, result.shape[missing:], strict=True))
-
-
-def _same_shapes(call: Call, reference: Call) -> None:
-    here = [tuple(operand.shape) for operand in call.operands]
-    there = [tuple(operand.shape) for operand in reference.operands]
-    if here != there:
-        raise different_shapes(call.name, here, there, call.line)
-
-
-def _refused(operation: Operation) -> UnsupportedModelError:
-    line = user_line()
-    if operation.name in {"grad", "backward"}:
-        return UnsupportedModelError(
-            f"The model takes gradients inside its forward pass ('{operation.name}' at {line}), and the gradient "
-            "of a gradient is not defined under rules. Explain the part of the model before or after it, or use "
-            "integrated gradients."
-        )
-    return UnsupportedModelError(
-        f"'{operation.name}' at {line} replaces the values of a tensor behind autograd's back. Use an ordinary "
-        "in-place operation such as copy_ instead."
+    return index.shape == target.shape and (
+        isinstance(value, int | float) or (isinstance(value, Tensor) and value.dim() == 0)
     )
 
 

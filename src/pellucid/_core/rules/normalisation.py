@@ -107,7 +107,9 @@ def _per_channel(weight: Tensor | None, dims: int) -> Tensor | None:
 def _group_norm(call: Call) -> _Plan:
     x = call.operands[0]
     weight = _per_channel(call.argument(2, "weight"), x.dim())
-    return _Plan((x.shape[0], call.argument(1, "num_groups"), -1), (2,), call.argument(4, "eps", 1e-5), True, weight)
+    return _Plan(
+        (x.shape[0], call.argument(1, "num_groups"), -1), (2,), call.argument(4, "eps", 1e-5), True, weight
+    )
 
 
 def _instance_norm(call: Call) -> _Plan:

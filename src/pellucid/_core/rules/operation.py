@@ -27,6 +27,9 @@ from pellucid._core.rules.vocabulary import (
     Kind,
 )
 
+DECLARED_KIND = "__pellucid_kind__"
+"""Attribute of functions whose kind was declared, see registry.py."""
+
 _PYTHON_LEVEL = ("torch.nn.functional", "torch.functional", "torch._tensor")
 _DISPATCH_CHECKS = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
 _NOT_IN_PLACE = frozenset({"__invert__", "__index__", "__int__", "__init__", "__iter__"})
@@ -79,8 +82,9 @@ def _classify(function: Callable[..., Any]) -> Operation:
         bare = name[3:-2] if name.startswith("__i") and name.endswith("__") else name[:-1]
         found = _functional_form(bare)
         name, functional, in_place = (bare, found, True) if found is not None else (name, function, False)
-    kind = KINDS.get(name, Kind.UNKNOWN)
-    body = None if kind in {Kind.INERT, Kind.ESCAPE, Kind.REFUSED} else _python_body(functional)
+    kind = getattr(function, DECLARED_KIND, None) or KINDS.get(name, Kind.UNKNOWN)
+    declared = hasattr(function, DECLARED_KIND)
+    body = None if declared or kind in {Kind.INERT, Kind.ESCAPE, Kind.REFUSED} else _python_body(functional)
     if kind is Kind.LINEAR and not _has_switch(functional, "inplace"):
         body = None
     return Operation(

@@ -113,7 +113,7 @@ def _pull_rows(start: Tensor, end: Tensor, at_rank: Tensor) -> Tensor:
     rows = max(1, _ELEMENTS_AT_ONCE // start.shape[1] ** 2)
     parts = [
         (time_at_ranks(a, b) @ g.unsqueeze(2)).squeeze(2)
-        for a, b, g in zip(start.split(rows), end.split(rows), at_rank.split(rows), strict=True)
+        for a, b, g in zip(*(torch.split(one, rows) for one in (start, end, at_rank)), strict=True)
     ]
     return torch.cat(parts)
 

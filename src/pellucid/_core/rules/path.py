@@ -26,10 +26,16 @@ def integrate(occurrence: Occurrence) -> Pullback:
     call, reference = occurrence.pair
 
     def pull(gradients: Gradients) -> Sequence[Tensor | None]:
-        change = [at_least_single(x - start) for x, start in zip(call.operands, reference.operands, strict=True)]
+        change = [
+            at_least_single(x - start) for x, start in zip(call.operands, reference.operands, strict=True)
+        ]
         rows = _example_count([*call.operands, *call.results])
         wanted = _paired_sum(
-            [(g, y - first) for g, y, first in zip(gradients, call.results, reference.results, strict=True) if g is not None],
+            [
+                (g, y - first)
+                for g, y, first in zip(gradients, call.results, reference.results, strict=True)
+                if g is not None
+            ],
             rows,
         )
         found: list[Tensor] = []
@@ -71,4 +77,7 @@ def _distribute(
 ) -> list[Tensor | None]:
     squared = _paired_sum([(d, d) for d in change], rows)
     factor = torch.where(squared > 0, residual / squared.masked_fill(squared == 0, 1), 0)
-    return [g + (factor.reshape(rows, 1) * d.reshape(rows, -1)).reshape(d.shape) for g, d in zip(found, change, strict=True)]
+    return [
+        g + (factor.reshape(rows, 1) * d.reshape(rows, -1)).reshape(d.shape)
+        for g, d in zip(found, change, strict=True)
+    ]

@@ -13,10 +13,10 @@ from typing import Any
 from torch import Tensor
 
 from pellucid._core.rules.lines import user_line
+from pellucid._core.rules.refusals import transformed, unseen
 from pellucid._core.rules.storage import base_of, inside_transform
 from pellucid._core.rules.table import FunctionRule, RuleTable
 from pellucid._core.rules.tape import Tape
-from pellucid.errors import UnsupportedModelError
 
 
 class Provenance:
@@ -59,15 +59,11 @@ class Provenance:
         return None if found is None else found[1]
 
     def is_active(self, tensor: Tensor, operation: str) -> bool:
-        """Tell whether a tensor that requires a gradient depends on an attributed value.
-
-        Raises:
-            UnsupportedModelError: It does, through an operation that the engine could not see.
-        """
+        """Tell whether a tensor that requires a gradient depends on an attributed value."""
         node = tensor.grad_fn
         if node is None:
             if inside_transform():
-                raise _transformed(operation)
+                raise transformed(operation)
             return False
         if node in self._seen:
             return True
@@ -102,9 +98,9 @@ class Provenance:
         return list(found)
 
     def _admit(self, node: Any, operation: str) -> None:
-        function = getattr(type(node), "_forward_cls", None)
+        function: Any = getattr(type(node), "_forward_cls", None)
         if function not in self._table.functions:
-            raise _unseen(node, function, operation)
+            raise unseen(node, function, operation)
         rule = self._table.functions[function]
         if rule is not None:
             reference = None
@@ -121,44 +117,3 @@ def _as_hook(rule: FunctionRule, node: Any, reference: Any) -> Any:
         return found if isinstance(found, tuple) else (found,)
 
     return replace
-
-
-_SCRIPTED = (
-    "Pass the eager model instead of the scripted or traced one (a scripted recurrent layer has an eager or "
-    "built-in form, such as torch.nn.LSTM)"
-)
-_CHECKPOINT = (
-    "Switch checkpointing off for the attribution (model.gradient_checkpointing_disable() in Hugging Face "
-    "models), or checkpoint with use_reentrant=False"
-)
-_UNSEEN = (
-    "Such operations come from TorchScript, torch.func transforms (vmap, grad, jvp), C++ extensions, other "
-    "threads, and graphs that were built before. " + _SCRIPTED + ", and plain torch calls instead of transforms"
-)
-
-
-def _transformed(operation: str) -> UnsupportedModelError:
-    return UnsupportedModelError(
-        f"'{operation}' at {user_line()} runs inside a torch.func transform (grad, vjp, jvp or vmap of them), where "
-        "rules cannot be applied. Write the derivative as plain torch calls, or use integrated gradients."
-    )
-
-
-def _unseen(node: Any, function: type | None, operation: str) -> UnsupportedModelError:
-    name = node.name()
-    if "CheckpointFunction" in name:
-        what, remedy = "a reentrant checkpoint", _CHECKPOINT
-    elif function is not None:
-        what = f"the autograd function {function.__name__}"
-        remedy = (
-            f"Give a rule for it, functions={{{function.__name__}: rule}}, or declare its own backward to be right, "
-            f"functions={{{function.__name__}: None}}"
-        )
-    elif "jit" in name.lower() or "DifferentiableGraph" in name:
-        what, remedy = f"TorchScript ({name})", _SCRIPTED
-    else:
-        what, remedy = name, _UNSEEN
-    return UnsupportedModelError(
-        f"'{operation}' at {user_line()} uses a value that was computed by {what}, which no torch call seen from "
-        f"Python made, so its rule would silently be its plain gradient. {remedy}."
-    )

@@ -130,7 +130,13 @@ def _gru_prepare(parts: Sequence[Pair]) -> tuple[Tensor, ...]:
     difference = (hidden[0] - new[0], hidden[1] - new[1])
     to_update = _middle(difference) * _sigmoid_slope(updates, update)
     to_raw = (1 - _middle(update)) * _tanh_slope(raw, new)
-    return to_update, to_raw, _middle(offered) * _sigmoid_slope(resets, reset), _middle(reset), _middle(update)
+    return (
+        to_update,
+        to_raw,
+        _middle(offered) * _sigmoid_slope(resets, reset),
+        _middle(reset),
+        _middle(update),
+    )
 
 
 def _gru_pull(multipliers: States, prepared: tuple[Tensor, ...]) -> Pulled:
@@ -138,7 +144,9 @@ def _gru_pull(multipliers: States, prepared: tuple[Tensor, ...]) -> Pulled:
     to_update, to_raw, to_reset, reset, update = prepared
     m_raw = m_hidden * to_raw
     m_gates = torch.cat([m_raw * to_reset, m_hidden * to_update], -1)
-    return Pulled(torch.cat([m_gates, m_raw], -1), torch.cat([m_gates, m_raw * reset], -1), (m_hidden * update,))
+    return Pulled(
+        torch.cat([m_gates, m_raw], -1), torch.cat([m_gates, m_raw * reset], -1), (m_hidden * update,)
+    )
 
 
 def _simple_cell(function: Callable[[Tensor], Tensor], slope: Callable[[Pair, Pair], Tensor]) -> Cell:

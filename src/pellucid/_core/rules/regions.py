@@ -144,3 +144,18 @@ def _itself(value: Tensor) -> Tensor:
 
 def _first(value: Tensor, *_: Any, **__: Any) -> Tensor:
     return value
+
+
+def meet(operation: Operation, members: dict[int, Origin]) -> bool:
+    """Tell whether members of one region meet so that the pieces' own rules would not be exact."""
+    if len(members) < 2:
+        return False
+    return operation.meeting or any(not origin.active for origin in members.values())
+
+
+def spans(root: Tensor, result: Tensor) -> bool:
+    """Tell whether a result has its root's shape, or the root broadcasts to it."""
+    if root.shape == result.shape:
+        return True
+    missing = result.dim() - root.dim()
+    return missing >= 0 and all(a in (1, b) for a, b in zip(root.shape, result.shape[missing:], strict=True))

@@ -21,7 +21,7 @@ from pellucid._core.rules.certificate import Ledger
 from pellucid._core.rules.vocabulary import Kind
 
 Expansion = Callable[..., Any]
-"""An operation written in simpler ones: called with the operation's arguments; ``NotImplemented`` declines."""
+"""An operation written in simpler ones, with the same arguments; ``NotImplemented`` declines."""
 
 FunctionRule = Callable[[Any, Any, tuple[Any, ...]], Any]
 """A rule for a `torch.autograd.Function`: ``rule(ctx, reference_ctx, grad_outputs) -> grad_inputs``."""
@@ -45,7 +45,9 @@ class Occurrence:
     def pair(self) -> tuple[Call, Call]:
         """The call and its reference, for rules that need both."""
         if self.reference is None:
-            raise TypeError(f"the rule of '{self.call.name}' needs a reference pass, and this method has none")
+            raise TypeError(
+                f"the rule of '{self.call.name}' needs a reference pass, and this method has none"
+            )
         return self.call, self.reference
 
 
@@ -56,10 +58,13 @@ class Rule:
     Args:
         name: How the certificate names it.
         linearise: Returns the pullback at one call; None means the operation's own gradient.
+        of_sums: Whether the rule, for one operand that is a sum, belongs to the sum as well: its pullback
+            then leads to the operands of the sum.
     """
 
     name: str
     linearise: Callable[[Occurrence], Pullback | None]
+    of_sums: bool = False
 
 
 NATIVE = Rule("gradient", lambda _: None)
@@ -69,8 +74,8 @@ def _empty() -> Mapping[Any, Any]:
     return MappingProxyType({})
 
 
-Override = Callable[[str, tuple[torch.nn.Module, ...]], Rule | None]
-"""From an operation's name and the modules it runs in (innermost first) to the user's rule, or None."""
+Override = Callable[[str, Kind, tuple[torch.nn.Module, ...]], Rule | None]
+"""From an operation's name, its kind and its modules (innermost first) to the user's rule, or None."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ class RuleTable:
             that explains a difference of values must; one that modifies gradients must not.
         functions: Rules for `torch.autograd.Function` classes; None trusts the function's own backward.
         chosen: The user's rules by canonical name, for any call.
+        tracks_sums: Whether some rule asks which sum formed an operand.
         override: The user's choice by operation and module.
     """
 
@@ -102,6 +108,7 @@ class RuleTable:
     through_cuts: bool = False
     functions: Mapping[type, FunctionRule | None] = field(default_factory=_empty)
     chosen: Mapping[str, Rule] = field(default_factory=_empty)
+    tracks_sums: bool = False
     override: Override | None = None
 
     def rule_for(self, name: str, kind: Kind) -> Rule:

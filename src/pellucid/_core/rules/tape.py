@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pellucid._core.rules.call import Call
 from pellucid.errors import UnsupportedModelError
 
 
@@ -28,11 +29,7 @@ class Tape:
         self.recording = False
 
     def exchange(self, name: str, item: Any, line: str) -> Any:
-        """Record an item in the first pass; return its counterpart in the second.
-
-        Raises:
-            UnsupportedModelError: The two passes ran different operations.
-        """
+        """Record an item in the first pass; return its counterpart in the second."""
         if self.recording:
             self._entries.append(_Entry(name, item, line))
             return None
@@ -47,11 +44,7 @@ class Tape:
         return entry.item
 
     def finish(self) -> None:
-        """Check that the second pass met everything that the first recorded.
-
-        Raises:
-            UnsupportedModelError: The first pass ran further operations.
-        """
+        """Check that the second pass met everything that the first recorded."""
         if self._position < len(self._entries):
             entry = self._entries[self._position]
             there = "more operations" if entry is None else f"'{entry.name}' at {entry.line}"
@@ -67,10 +60,13 @@ def _different_course(here: str, there: str) -> UnsupportedModelError:
     )
 
 
-def different_shapes(name: str, here: object, there: object, line: str) -> UnsupportedModelError:
-    """Build the error for a call whose operands have other shapes in the two passes."""
-    return UnsupportedModelError(
-        f"'{name}' at {line} got operands of shapes {here} for the input and {there} for the baseline: a "
-        "selection that depends on the data changed its size. Use a baseline that selects equally many "
-        "values, select with torch.where, or use integrated gradients."
-    )
+def check_shapes(call: Call, reference: Call) -> None:
+    """Refuse a call whose operands have other shapes in the two passes."""
+    here = [tuple(operand.shape) for operand in call.operands]
+    there = [tuple(operand.shape) for operand in reference.operands]
+    if here != there:
+        raise UnsupportedModelError(
+            f"'{call.name}' at {call.line} got operands of shapes {here} for the input and {there} for the "
+            "baseline: a selection that depends on the data changed its size. Use a baseline that selects "
+            "equally many values, select with torch.where, or use integrated gradients."
+        )

@@ -123,7 +123,8 @@ INERT = _words(
     size dim stride numel nelement ndimension element_size data_ptr is_contiguous storage_offset
     is_floating_point is_complex is_signed is_pinned is_shared is_set_to is_same_size is_nonzero
     get_device has_names storage untyped_storage storage_type __len__ __hash__ __format__ __repr__
-    result_type can_cast promote_types broadcast_shapes is_tensor is_inference register_hook requires_grad_ retain_grad
+    result_type can_cast promote_types broadcast_shapes is_tensor is_inference register_hook
+    requires_grad_ retain_grad
     zeros_like ones_like full_like empty_like rand_like randn_like randint_like new_zeros new_ones new_full
     new_empty new_empty_strided
     _is_view is_conj is_neg is_sparse sym_size dense_dim sparse_dim __dlpack_device__ __reversed_len__
