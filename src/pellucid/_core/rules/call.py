@@ -41,6 +41,8 @@ class Call:
         line: The user's line.
         autocast: Device type and dtype of the autocast region it ran in, or None.
         summed: The sum that formed the operand, for rules that belong to both.
+        pointwise: Whether it may be called with any selection of elements: an elementwise operation without
+            constant tensors.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Call:
     line: str
     autocast: tuple[str, torch.dtype] | None = None
     summed: Any = None
+    pointwise: bool = False
 
     def again(self, *operands: Tensor) -> tuple[Tensor, ...]:
         """Run the operation with other values for its active operands."""

@@ -41,19 +41,33 @@ def secant_slope(call: Call, reference: Call) -> Tensor:
     x, start = at_least_single(call.operands[0]), at_least_single(reference.operands[0])
     y, first = at_least_single(call.results[0]), at_least_single(reference.results[0])
     change = x - start
-    equal = change == 0
-    slope = (y - first) / change.masked_fill(equal, 1)
+    slope = (y - first).div_(change)
     half_digits = torch.finfo(call.operands[0].dtype).eps ** 0.5
-    near = change.abs() <= half_digits * torch.maximum(x.abs(), start.abs())
+    near = change.abs() <= x.abs().mul_(half_digits)
     if bool(near.any()):
-        here, there = (_gradient(one).to(slope.dtype) for one in (call, reference))
-        alike = (here - there).abs() <= 1e-3 * torch.maximum(here.abs(), there.abs())
-        slope = torch.where(near & (alike | equal), (here + there) / 2, slope)
-    return slope.nan_to_num(0.0, 0.0, 0.0)
+        _use_gradients(slope, near, change == 0, call, reference)
+    return slope.nan_to_num_(0.0, 0.0, 0.0)
 
 
-def _gradient(call: Call) -> Tensor:
-    return vjp(call.again, call.operands, (torch.ones_like(call.results[0]),))[0]
+def _use_gradients(slope: Tensor, near: Tensor, equal: Tensor, call: Call, reference: Call) -> None:
+    """Put the mean gradient into the slope where x and x' are near and their gradients alike."""
+    ends = [call.operands, reference.operands]
+    if call.pointwise and reference.pointwise:
+        ends = [[end[0][near]] for end in ends]
+        here, there = (
+            _gradient(one, end).to(slope.dtype) for one, end in zip((call, reference), ends, strict=True)
+        )
+    else:
+        here, there = (
+            _gradient(one, end)[near].to(slope.dtype)
+            for one, end in zip((call, reference), ends, strict=True)
+        )
+    alike = (here - there).abs() <= 1e-3 * torch.maximum(here.abs(), there.abs())
+    slope[near] = torch.where(alike | equal[near], (here + there) / 2, slope[near])
+
+
+def _gradient(call: Call, at: Sequence[Tensor]) -> Tensor:
+    return vjp(lambda *x: (call.again(*x)[0].sum(),), at, (call.results[0].new_ones(()),))[0]
 
 
 def _rescale(occurrence: Occurrence) -> Pullback:

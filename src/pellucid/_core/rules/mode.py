@@ -256,6 +256,8 @@ class RuledPass(TorchFunctionMode):
         values = [operand.detach() for operand in operands]
         region = current_autocast(values[0])
         call = Call(operation.name, operation.functional, *slotted, values, [], user_line(), region)
+        constants = tensors_in((slotted[0], tuple(slotted[1].values())))
+        call.pointwise = operation.kind is Kind.UNARY and len(values) == 1 and not constants
         with torch.no_grad():
             raw = call.function(*call.filled_args(values), **call.filled_kwargs(values))
         if not any(tensor.is_floating_point() or tensor.is_complex() for tensor in tensors_in(raw)):
@@ -288,6 +290,7 @@ class RuledPass(TorchFunctionMode):
             [],
             user_line(),
             current_autocast(root),
+            pointwise=len({id(tensor) for tensor, _ in origin.versions}) == 1,
         )
         carried = self._carry(call, rule, (value,), [root])
         return NotImplemented if carried is None else carried[0]
