@@ -18,6 +18,10 @@ class InvalidTypeError(PellucidError, TypeError):
     """An argument has a type that cannot be used, or a keyword is not known."""
 
 
+class UnsupportedModelError(PellucidError, RuntimeError):
+    """The model computes in a way for which the method has no right answer; the message names the remedy."""
+
+
 class PellucidWarning(UserWarning):
     """Base of every warning that Pellucid gives."""
 

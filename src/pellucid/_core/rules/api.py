@@ -1,0 +1,190 @@
+"""What the methods call: one pass, or a pair of passes, over any callable under a table of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid._core.rules.call import Keeper
+from pellucid._core.rules.certificate import Certificate, Ledger
+from pellucid._core.rules.deeplift_tables import deep_lift_table
+from pellucid._core.rules.environment import eager, restored_generators, uncompiled
+from pellucid._core.rules.mode import RuledPass
+from pellucid._core.rules.table import FunctionRule, Override, Rule, RuleTable
+from pellucid._core.rules.tape import Tape
+from pellucid.errors import UnsupportedModelError, invalid_value
+
+Inputs = tuple[Tensor, ...]
+Forward = Callable[..., Any]
+Select = Callable[[Any], Tensor]
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Gradients under rules, with the values they belong to.
+
+    Args:
+        gradients: One tensor per input, of its shape.
+        outputs: The explained output of each example, (N,).
+        certificate: Operations, rules, and what could not be attributed.
+    """
+
+    gradients: Inputs
+    outputs: Tensor
+    certificate: Certificate
+
+
+@dataclass(frozen=True)
+class Multipliers:
+    """DeepLIFT multipliers, with the two outputs whose difference they attribute.
+
+    Args:
+        multipliers: One tensor per input, of its shape.
+        outputs: The explained output of each input, (N,).
+        reference_outputs: The explained output of each baseline, (N,).
+        certificate: Operations, rules, and what could not be attributed.
+    """
+
+    multipliers: Inputs
+    outputs: Tensor
+    reference_outputs: Tensor
+    certificate: Certificate
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a user chooses beyond the method's own table.
+
+    Args:
+        rules: Rules by canonical name of an operation; they precede the method's.
+        functions: Rules for `torch.autograd.Function` classes; None trusts the function's own backward.
+        override: The user's choice by operation and module, see registry.py.
+    """
+
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+    functions: Mapping[type, FunctionRule | None] = field(default_factory=dict)
+    override: Override | None = None
+
+    def applied_to(self, table: RuleTable) -> RuleTable:
+        """Return the method's table with these choices in it."""
+        expansions = {name: e for name, e in table.expansions.items() if name not in self.rules}
+        return replace(
+            table,
+            chosen={**table.chosen, **self.rules},
+            expansions=expansions,
+            functions={**table.functions, **self.functions},
+            override=self.override or table.override,
+        )
+
+
+NO_CHOICES = Choices()
+_NO_PATH = (
+    "The explained output differs between input and baseline, but no torch call that the engine saw connects "
+    "it with the inputs (it was computed through NumPy, Python numbers, indices or constants), so all "
+    "multipliers are 0"
+)
+
+
+def deep_lift_gradients(
+    forward: Forward,
+    inputs: Inputs,
+    baselines: Inputs,
+    select: Select,
+    rule: str = "rescale",
+    *,
+    strict: bool = False,
+    choices: Choices = NO_CHOICES,
+) -> Multipliers:
+    r"""Return DeepLIFT multipliers of each input, complete at every operation.
+
+    .. math:: \sum_i m_i (x_i - x'_i) = F(x) - F(x')
+
+    Args:
+        forward: Any callable of the inputs.
+        inputs: Floating tensors; dimension 0 counts examples.
+        baselines: Tensors of the same shapes.
+        select: From what ``forward`` returns to one number per example, (N,).
+        rule: ``"rescale"`` or ``"reveal_cancel"``.
+        strict: Refuse operations in no table and decisions that differ between input and baseline.
+        choices: Rules of the user's own.
+
+    Returns:
+        Multipliers, both outputs and the certificate.
+    """
+    table = choices.applied_to(deep_lift_table(rule, strict=strict))
+    ledger, tape, keeper = Ledger(table.name), Tape(), Keeper()
+    with eager(), torch.inference_mode(False), torch.enable_grad(), restored_generators(inputs) as restore:
+        first = RuledPass(table, ledger, tape, keeper)
+        _, reference_outputs, _ = _run(first, forward, baselines, select)
+        restore()
+        tape.rewind()
+        second = RuledPass(table, ledger, tape, keeper)
+        leaves, outputs, active = _run(second, forward, inputs, select, finish=tape.finish)
+        gradients = _differentiate(outputs, leaves, active)
+    outputs, reference_outputs = outputs.detach(), reference_outputs.detach()
+    if not active and not torch.equal(outputs, reference_outputs):
+        ledger.switch(_NO_PATH)
+    certificate = ledger.certificate(outputs - reference_outputs)
+    if strict and certificate.switches:
+        raise UnsupportedModelError(certificate.switches[0] + ". Pass strict=False to accept that.")
+    return Multipliers(gradients, outputs, reference_outputs, certificate)
+
+
+def modified_gradients(
+    forward: Forward, inputs: Inputs, select: Select, rules: RuleTable, *, choices: Choices = NO_CHOICES
+) -> Gradients:
+    """Return gradients of the explained outputs with operations' gradients replaced by rules.
+
+    Args:
+        forward: Any callable of the inputs.
+        inputs: Floating tensors; dimension 0 counts examples.
+        select: From what ``forward`` returns to one number per example, (N,).
+        rules: A table without a reference pass.
+        choices: Rules of the user's own.
+
+    Returns:
+        Gradients, outputs and the certificate, whose ``count`` tells how often a rule was used.
+    """
+    if rules.paired:
+        raise invalid_value(
+            "rules", rules.name, "its rules need a reference pass", "it to deep_lift_gradients"
+        )
+    table = choices.applied_to(rules)
+    ledger = Ledger(table.name)
+    with eager(), torch.inference_mode(False), torch.enable_grad(), restored_generators(inputs):
+        single = RuledPass(table, ledger, None, Keeper())
+        leaves, outputs, active = _run(single, forward, inputs, select)
+        gradients = _differentiate(outputs, leaves, active)
+    return Gradients(gradients, outputs.detach(), ledger.certificate())
+
+
+def _run(
+    engine: RuledPass,
+    forward: Forward,
+    values: Inputs,
+    select: Select,
+    finish: Callable[[], None] | None = None,
+) -> tuple[Inputs, Tensor, bool]:
+    """Run one pass; return its leaves, the explained outputs and whether these depend on the leaves."""
+    leaves = tuple((v.clone() if v.is_inference() else v).detach().requires_grad_() for v in values)
+    entered = engine.admit(leaves)
+    try:
+        with engine:
+            outputs = select(uncompiled(forward)(*entered))
+        active = engine.check(outputs)
+        if finish is not None:
+            finish()
+    finally:
+        engine.close()
+    return leaves, outputs, active
+
+
+def _differentiate(outputs: Tensor, leaves: Inputs, active: bool) -> Inputs:
+    if not active:
+        return tuple(torch.zeros_like(leaf) for leaf in leaves)
+    found = torch.autograd.grad(outputs.sum(), leaves, allow_unused=True)
+    return tuple(torch.zeros_like(x) if g is None else g.detach() for x, g in zip(leaves, found, strict=True))

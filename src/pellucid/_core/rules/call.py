@@ -1,0 +1,192 @@
+"""A recorded call: which operation ran, on what, with which result, and how to run it again.
+
+Rules are generic because of this one object: a rule never needs to know the arguments of an
+operation, it replaces the active operands and calls again. What a call keeps is protected by a
+`Keeper`: before the model writes into memory that a call holds, the call gets its own copy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid._core.rules.decisions import argument
+from pellucid._core.rules.storage import address_of
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The place of the active operand with this number in a call's arguments."""
+
+    number: int
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of an operation, with everything on it detached from autograd.
+
+    Args:
+        name: Canonical name of the operation.
+        function: The functional form of the operation.
+        args: Positional arguments, active operands replaced by slots.
+        kwargs: Keyword arguments, likewise.
+        operands: Values of the active operands.
+        results: Tensors that the call returned.
+        line: The user's line.
+        autocast: Device type and dtype of the autocast region it ran in, or None.
+        summed: The sum that formed the operand, for rules that belong to both.
+        pointwise: Whether it may be called with any selection of elements: an elementwise operation without
+            constant tensors.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    operands: list[Tensor]
+    results: list[Tensor]
+    line: str
+    autocast: tuple[str, torch.dtype] | None = None
+    summed: Any = None
+    pointwise: bool = False
+
+    def again(self, *operands: Tensor) -> tuple[Tensor, ...]:
+        """Run the operation with other values for its active operands."""
+        with _same_autocast(self.autocast):
+            return tensors_in(self.function(*self.filled_args(operands), **self.filled_kwargs(operands)))
+
+    def filled_args(self, operands: Sequence[Tensor]) -> tuple[Any, ...]:
+        """Return the positional arguments with these values in the slots."""
+        filled: tuple[Any, ...] = _fill(self.args, operands)
+        return filled
+
+    def filled_kwargs(self, operands: Sequence[Tensor]) -> dict[str, Any]:
+        """Return the keyword arguments with these values in the slots."""
+        filled: dict[str, Any] = _fill(self.kwargs, operands)
+        return filled
+
+    def argument(self, position: int, name: str, default: Any = None) -> Any:
+        """Read a constant argument of the call."""
+        return argument(self.args, self.kwargs, position, name, default)
+
+
+def tensors_in(result: Any) -> tuple[Tensor, ...]:
+    """List the tensors that an operation returned, in order."""
+    if isinstance(result, Tensor):
+        return (result,)
+    if isinstance(result, tuple | list):
+        return tuple(tensor for part in result for tensor in tensors_in(part))
+    return ()
+
+
+def put_back(shape: Any, tensors: list[Tensor]) -> Any:
+    """Return the same structure as ``shape`` with its tensors replaced, in order; consumes the list."""
+    if isinstance(shape, Tensor):
+        return tensors.pop(0)
+    if isinstance(shape, tuple | list):
+        parts = [put_back(part, tensors) for part in shape]
+        return parts if isinstance(shape, list) else _same_tuple(type(shape), parts)
+    return shape
+
+
+def _same_tuple(kind: type[Any], parts: list[Any]) -> Any:
+    if kind is tuple:
+        return tuple(parts)
+    return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
+
+
+def with_slots(value: Any, operands: list[Tensor]) -> Any:
+    """Replace each active tensor by a slot and append it to ``operands``."""
+    if isinstance(value, Tensor):
+        if not value.requires_grad:
+            return value
+        operands.append(value)
+        return Slot(len(operands) - 1)
+    if isinstance(value, dict):
+        return {key: with_slots(part, operands) for key, part in value.items()}
+    if isinstance(value, tuple | list) and any(isinstance(part, Tensor | tuple | list) for part in value):
+        return type(value)([with_slots(part, operands) for part in value])
+    return value
+
+
+def _fill(value: Any, operands: Sequence[Tensor]) -> Any:
+    if isinstance(value, Slot):
+        return operands[value.number]
+    if isinstance(value, dict):
+        return {key: _fill(part, operands) for key, part in value.items()}
+    if isinstance(value, tuple | list) and any(isinstance(part, Slot | tuple | list) for part in value):
+        return type(value)([_fill(part, operands) for part in value])
+    return value
+
+
+def current_autocast(tensor: Tensor) -> tuple[str, torch.dtype] | None:
+    """Return the autocast region that is open for a tensor's device, or None."""
+    device = tensor.device.type
+    return (device, torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None
+
+
+def _same_autocast(region: tuple[str, torch.dtype] | None) -> contextlib.AbstractContextManager[Any]:
+    if region is None:
+        return contextlib.nullcontext()
+    return torch.autocast(region[0], dtype=region[1], cache_enabled=False)
+
+
+class Keeper:
+    """Copy on write for the tensors that recorded calls hold.
+
+    Example:
+        >>> import torch
+        >>> x = torch.tensor([1.0, -1.0])
+        >>> call = Call("relu", torch.relu, (Slot(0),), {}, [x], [], "")
+        >>> keeper = Keeper()
+        >>> keeper.hold(call)
+        >>> keeper.before_writing(x)
+        >>> _ = x.zero_()
+        >>> call.operands[0].tolist()
+        [1.0, -1.0]
+    """
+
+    def __init__(self) -> None:
+        self._holders: dict[int, list[weakref.ref[Call]]] = {}
+
+    def hold(self, call: Call) -> None:
+        """Protect everything that a call keeps."""
+        reference = weakref.ref(call)
+        for tensor in (
+            *call.operands,
+            *call.results,
+            *tensors_in(call.args),
+            *tensors_in(tuple(call.kwargs.values())),
+        ):
+            address = address_of(tensor)
+            if address:
+                self._holders.setdefault(address, []).append(reference)
+
+    def before_writing(self, target: Tensor) -> None:
+        """Give each call that holds the target's memory a copy of its own."""
+        address = address_of(target)
+        holders = self._holders.pop(address, None) if address else None
+        for reference in holders or ():
+            call = reference()
+            if call is None:
+                continue
+            call.operands[:] = [_own(tensor, address) for tensor in call.operands]
+            call.results[:] = [_own(tensor, address) for tensor in call.results]
+            call.args = _own(call.args, address)
+            call.kwargs = _own(call.kwargs, address)
+
+
+def _own(value: Any, address: int | None) -> Any:
+    if isinstance(value, Tensor):
+        return value.clone() if address_of(value) == address else value
+    if isinstance(value, dict):
+        return {key: _own(part, address) for key, part in value.items()}
+    if isinstance(value, tuple | list) and any(isinstance(part, Tensor | tuple | list) for part in value):
+        return type(value)([_own(part, address) for part in value])
+    return value

@@ -1,0 +1,46 @@
+"""The one autograd function of the engine: values computed elsewhere, with any rule as their backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid._core.rules.storage import base_of
+
+Gradients = tuple[Tensor | None, ...]
+Pullback = Callable[[Gradients], Sequence[Tensor | None]]
+"""A rule at one call: from multipliers of the results to multipliers of the active operands."""
+
+
+class _Carry(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, pullback: Pullback, results: tuple[Tensor, ...], *operands: Tensor) -> Any:  # noqa: ARG004 # operands are there for autograd
+        ctx.pullback = pullback
+        ctx.set_materialize_grads(False)
+        discrete = [result for result in results if not (result.is_floating_point() or result.is_complex())]
+        ctx.mark_non_differentiable(*discrete)
+        return results
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        if all(gradient is None for gradient in gradients):
+            return (None,) * len(ctx.needs_input_grad)
+        return (None, None, *ctx.pullback(gradients))
+
+
+def carry(pullback: Pullback, results: Sequence[Tensor], operands: Sequence[Tensor]) -> list[Tensor]:
+    """Attach a backward to values: the results, now depending on the operands through ``pullback``.
+
+    Views are copied, because autograd forbids to write into a view that a custom function returned.
+    """
+    owned = tuple(result if base_of(result) is None else result.clone() for result in results)
+    carried = _Carry.apply(pullback, owned, *operands)  # type: ignore[no-untyped-call]  # torch leaves apply untyped
+    return list(carried)
+
+
+def never_pulled_back(_: Gradients) -> Sequence[Tensor | None]:
+    """Stand in for the pullback of a pass that is recorded and not differentiated."""
+    raise RuntimeError("a recorded reference pass was differentiated, which the engine never does")

@@ -1,0 +1,156 @@
+r"""DeepLIFT's rescale rules: multipliers that are complete at every operation.
+
+For an operation y = f(x) with reference (x', y'), the multipliers satisfy
+
+.. math:: \sum m_x (x - x') = m_y (y - y')
+
+exactly, and tend to the gradient as x' tends to x. Chained backwards through the model they
+attribute the whole difference of outputs. One rule per kind of operation:
+
+* `rescale`: elementwise functions, by the slope of the secant.
+* `product`: multilinear maps, by the gradient at the midpoint.
+* `softmax`: in closed form, by logarithmic means (softmax.py).
+* `secant`: convex functions, by the one mixture of the two gradients that is complete.
+* `order`: selections by rank, by an exact integral along the path (order.py).
+* `path`: anything else, by quadrature along the path (path.py).
+* `normalisation`: layer, group, batch and root-mean-square norms, in closed form (normalisation.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pellucid._core.rules.calculus import Tangent, line_integral, vjp
+from pellucid._core.rules.call import Call
+from pellucid._core.rules.carry import Gradients, Pullback
+from pellucid._core.rules.path import integrate
+from pellucid._core.rules.precision import at_least_single
+from pellucid._core.rules.table import Occurrence, Rule
+
+
+def secant_slope(call: Call, reference: Call) -> Tensor:
+    """Return (y - y') / (x - x') elementwise, or the gradient where the difference would be rounding.
+
+    Where x and x' agree to half their digits and the gradients at both are alike, their mean is used:
+    its error is of third order in x - x', far below rounding, while the quotient has lost its digits.
+    A kink between x and x' shows in the gradients, and there the quotient stays.
+    """
+    x, start = at_least_single(call.operands[0]), at_least_single(reference.operands[0])
+    y, first = at_least_single(call.results[0]), at_least_single(reference.results[0])
+    change = x - start
+    slope = (y - first).div_(change)
+    half_digits = torch.finfo(call.operands[0].dtype).eps ** 0.5
+    near = change.abs() <= x.abs().mul_(half_digits)
+    if bool(near.any()):
+        _use_gradients(slope, near, change == 0, call, reference)
+    return slope.nan_to_num_(0.0, 0.0, 0.0)
+
+
+def _use_gradients(slope: Tensor, near: Tensor, equal: Tensor, call: Call, reference: Call) -> None:
+    """Put the mean gradient into the slope where x and x' are near and their gradients alike."""
+    ends = [call.operands, reference.operands]
+    if call.pointwise and reference.pointwise:
+        ends = [[end[0][near]] for end in ends]
+        here, there = (
+            _gradient(one, end).to(slope.dtype) for one, end in zip((call, reference), ends, strict=True)
+        )
+    else:
+        here, there = (
+            _gradient(one, end)[near].to(slope.dtype)
+            for one, end in zip((call, reference), ends, strict=True)
+        )
+    alike = (here - there).abs() <= 1e-3 * torch.maximum(here.abs(), there.abs())
+    slope[near] = torch.where(alike | equal[near], (here + there) / 2, slope[near])
+
+
+def _gradient(call: Call, at: Sequence[Tensor]) -> Tensor:
+    return vjp(lambda *x: (call.again(*x)[0].sum(),), at, (call.results[0].new_ones(()),))[0]
+
+
+def _rescale(occurrence: Occurrence) -> Pullback:
+    call, reference = occurrence.pair
+    x = call.operands[0]
+    if x.is_complex() and call.name in {"abs", "absolute", "__abs__"}:
+        return _secant(occurrence)
+    if len(call.operands) > 1 or x.shape != call.results[0].shape or not x.is_floating_point():
+        return integrate(occurrence)
+    slope = secant_slope(call, reference)
+    return lambda gradients: (times(gradients[0], slope),)
+
+
+def times(gradient: Tensor | None, slope: Tensor) -> Tensor | None:
+    """Multiply, in single precision or better."""
+    return None if gradient is None else at_least_single(gradient) * slope
+
+
+def _product(occurrence: Occurrence) -> Pullback:
+    call, reference = occurrence.pair
+    middle = [(a + b) / 2 for a, b in zip(call.operands, reference.operands, strict=True)]
+    if len(middle) == 2 and call.autocast is None:
+        direct = _DIRECT_PRODUCTS.get(call.name)
+        plain = middle[0].dtype == middle[1].dtype and middle[0].is_floating_point()
+        if direct is not None and plain and min(m.dim() for m in middle) >= 2:
+            return lambda gradients: direct(middle, gradients)
+    if len(middle) <= 2:
+        return lambda gradients: vjp(call.again, middle, gradients)
+    count = (len(middle) + 1) // 2
+    return lambda gradients: line_integral(call.again, reference.operands, call.operands, gradients, count)
+
+
+def _pull_mul(middle: Sequence[Tensor], gradients: Gradients) -> Sequence[Tensor | None]:
+    (g,), (a, b) = gradients, middle
+    return (None, None) if g is None else ((g * b).sum_to_size(a.shape), (g * a).sum_to_size(b.shape))
+
+
+def _pull_matmul(middle: Sequence[Tensor], gradients: Gradients) -> Sequence[Tensor | None]:
+    (g,), (a, b) = gradients, middle
+    if g is None:
+        return None, None
+    return (g @ b.mT).sum_to_size(a.shape), (a.mT @ g).sum_to_size(b.shape)
+
+
+_DIRECT_PRODUCTS = {
+    **dict.fromkeys(("mul", "multiply"), _pull_mul),
+    **dict.fromkeys(("matmul", "__matmul__", "bmm", "mm"), _pull_matmul),
+}
+
+
+def _secant(occurrence: Occurrence) -> Pullback:
+    """Mix the two gradients of a convex (or concave) map, per result, so that the mixture is complete.
+
+    A convex y satisfies J(x') d <= y - y' <= J(x) d with d = x - x', so the weight lies in [0, 1].
+    """
+    call, reference = occurrence.pair
+
+    def pull(gradients: Gradients) -> Sequence[Tensor | None]:
+        change = [x - start for x, start in zip(call.operands, reference.operands, strict=True)]
+        here, there = (Tangent(one.again, one.operands) for one in (call, reference))
+        try:
+            ends = here.push(change), there.push(change)
+        except (NotImplementedError, RuntimeError):  # torch has no second derivative for the operation
+            return integrate(occurrence)(gradients)
+        weights = [
+            None if high is None or low is None else _mixture(y - first, high, low)
+            for y, first, high, low in zip(call.results, reference.results, *ends, strict=True)
+        ]
+        pairs = [(g, w) for g, w in zip(gradients, weights, strict=True)]
+        at_end = here.pull(tuple(None if g is None or w is None else g * w for g, w in pairs))
+        at_start = there.pull(tuple(None if g is None or w is None else g * (1 - w) for g, w in pairs))
+        return [a + b for a, b in zip(at_end, at_start, strict=True)]
+
+    return pull
+
+
+def _mixture(change: Tensor, high: Tensor, low: Tensor) -> Tensor:
+    width = high - low
+    flat = width.abs() <= 8 * torch.finfo(width.dtype).eps * torch.maximum(high.abs(), low.abs())
+    weight = (change - low) / width.masked_fill(flat, 1)
+    return torch.where(flat, torch.full_like(weight, 0.5), weight)
+
+
+RESCALE = Rule("rescale", _rescale)
+PRODUCT = Rule("product", _product)
+SECANT = Rule("secant of a convex function", _secant)

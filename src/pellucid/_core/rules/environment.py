@@ -1,0 +1,85 @@
+"""What surrounds a pass: random generators that are put back, and compiled code that runs eagerly."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_lock = threading.Lock()
+_running = 0
+_stance: contextlib.AbstractContextManager[Any] | None = None
+
+
+@contextlib.contextmanager
+def restored_generators(inputs: tuple[Tensor, ...]) -> Iterator[Callable[[], None]]:
+    """Put torch's generators back at the end, and whenever the yielded function is called.
+
+    Both passes of a pair must draw the same numbers, or dropout would differ between them, and a
+    deterministic method must leave the generators as it found them.
+
+    Yields:
+        The function that puts them back.
+    """
+    devices = {tensor.device for tensor in inputs if tensor.device.type == "cuda"}
+    before = torch.get_rng_state()
+    on_devices = {device: torch.cuda.get_rng_state(device) for device in devices}
+
+    def restore() -> None:
+        torch.set_rng_state(before)
+        for device, state in on_devices.items():
+            torch.cuda.set_rng_state(state, device)
+
+    try:
+        yield restore
+    finally:
+        restore()
+
+
+def uncompiled(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the module or function behind ``torch.compile``."""
+    for attribute in ("_orig_mod", "_torchdynamo_orig_callable"):
+        inner = getattr(forward, attribute, None)
+        if inner is not None:
+            return uncompiled(inner)
+    return forward
+
+
+@contextlib.contextmanager
+def eager() -> Iterator[None]:
+    """Run compiled code inside a model eagerly, so that its operations can be seen.
+
+    The switch belongs to the process, so overlapping calls share one under a lock; the last to leave
+    puts it back. Dynamo is never imported for it: where it is not loaded, nothing is compiled.
+    """
+    if "torch._dynamo" not in sys.modules:
+        yield
+        return
+    _enter()
+    try:
+        yield
+    finally:
+        _leave()
+
+
+def _enter() -> None:
+    global _running, _stance  # noqa: PLW0603 # one counter for the process, because the switch is one
+    with _lock:
+        if _running == 0:
+            _stance = torch.compiler.set_stance("force_eager")
+            _stance.__enter__()
+        _running += 1
+
+
+def _leave() -> None:
+    global _running, _stance  # noqa: PLW0603 # as above
+    with _lock:
+        _running -= 1
+        if _running == 0 and _stance is not None:
+            _stance.__exit__(None, None, None)
+            _stance = None

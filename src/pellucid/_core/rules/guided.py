@@ -1,0 +1,124 @@
+r"""Guided backpropagation and deconvolution: one rule on rectifiers, every other operation native.
+
+With f a rectifier and g the gradient that arrives at its result,
+
+.. math:: \text{guided: } \max(g, 0) \, \max(f'(x), 0) \qquad \text{deconvolution: } \max(g, 0)
+
+For the ReLU, f'(x) is the indicator of x > 0 and these are the published rules. What counts as a rectifier:
+
+* ``relu``, ``relu6``, ``leaky_relu``, ``prelu``, ``rrelu``, ``threshold``, and the smooth ``gelu``, ``silu``,
+  ``mish``, ``elu``, ``selu``, ``celu``, ``softplus``, ``hardswish``;
+* ``clamp``, ``clamp_min``, ``clip`` and ``hardtanh`` with a lower bound of zero; ``maximum`` and ``fmax``
+  with a constant zero;
+* the same written by hand as one elementwise function, such as ``x * (x > 0)``, ``where(x > 0, x, 0.1 * x)``
+  or ``x * sigmoid(x)``: recognised by its values, which must stay close to max(x, 0).
+
+For smooth and leaky rectifiers the slope f' takes the place of the indicator, clipped at zero where a
+smooth rectifier dips. Saturating functions (tanh, sigmoid), ``abs`` and shrinkages are no rectifiers and keep
+their gradient. ``Certificate.count`` of the rule's name tells how many were met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pellucid._core.rules.calculus import vjp
+from pellucid._core.rules.call import Call
+from pellucid._core.rules.carry import Pullback
+from pellucid._core.rules.precision import at_least_single
+from pellucid._core.rules.recurrent import cell_step, unrolled
+from pellucid._core.rules.table import Occurrence, Rule, RuleTable
+
+ALWAYS = [
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "prelu",
+    "rrelu",
+    "threshold",
+    "gelu",
+    "silu",
+    "mish",
+    "elu",
+    "selu",
+    "celu",
+    "softplus",
+    "hardswish",
+]
+BOUNDED = ("clamp", "clamp_min", "clip", "hardtanh")
+MAXIMA = ("maximum", "fmax", "max")
+_CLOSE = 0.3
+_LEAK = 0.25
+
+Shape = Callable[[Tensor, Tensor], Tensor]
+"""From the arriving gradient and the rectifier's slope to the gradient that goes on."""
+
+
+def _guided(gradient: Tensor, slope: Tensor) -> Tensor:
+    return gradient.clamp_min(0) * slope.clamp_min(0)
+
+
+def _deconvolved(gradient: Tensor, slope: Tensor) -> Tensor:
+    del slope
+    return gradient.clamp_min(0)
+
+
+def _rectified(shape: Shape, applies: Callable[[Call], bool]) -> Callable[[Occurrence], Pullback | None]:
+    def linearise(occurrence: Occurrence) -> Pullback | None:
+        call = occurrence.call
+        if len(call.operands) != 1 or call.operands[0].shape != call.results[0].shape or not applies(call):
+            return None
+        slope = vjp(call.again, call.operands, (torch.ones_like(call.results[0]),))[0]
+        return lambda gradients: (None if gradients[0] is None else shape(gradients[0], slope),)
+
+    return linearise
+
+
+def _always(_: Call) -> bool:
+    return True
+
+
+def _bounded_below_by_zero(call: Call) -> bool:
+    first = "min_val" if call.name == "hardtanh" else "min"
+    bound = call.argument(1, first, -1.0 if call.name == "hardtanh" else None)
+    return _is_zero(bound)
+
+
+def _maximum_with_zero(call: Call) -> bool:
+    values = [*call.args, *call.kwargs.values()]
+    constants = [value for value in values if isinstance(value, Tensor | int | float)]
+    return len(values) == 2 and len(constants) == 1 and _is_zero(constants[0])
+
+
+def _is_zero(value: object) -> bool:
+    if isinstance(value, Tensor):
+        return not bool(value.any())
+    return isinstance(value, int | float) and value == 0
+
+
+def looks_rectified(call: Call) -> bool:
+    """Tell whether a function written by hand stays close to max(x, 0) where it was evaluated."""
+    x, y = at_least_single(call.operands[0]), at_least_single(call.results[0])
+    allowed = _CLOSE + _LEAK * (-x).clamp_min(0)
+    return bool(((y - x.clamp_min(0)).abs() <= allowed).all()) and bool(
+        (y.abs() >= (1 - _LEAK) * x - _CLOSE).all()
+    )
+
+
+def _table(name: str, shape: Shape) -> RuleTable:
+    names = {word: Rule(name, _rectified(shape, _always)) for word in ALWAYS}
+    names |= {word: Rule(name, _rectified(shape, _bounded_below_by_zero)) for word in BOUNDED}
+    names |= {word: Rule(name, _rectified(shape, _maximum_with_zero)) for word in MAXIMA}
+    return RuleTable(
+        name=name,
+        names=names,
+        expansions={"rnn_relu": unrolled("rnn_relu"), "rnn_relu_cell": cell_step("rnn_relu")},
+        region=Rule(name, _rectified(shape, looks_rectified)),
+    )
+
+
+GUIDED = _table("guided backpropagation", _guided)
+DECONVOLUTION = _table("deconvolution", _deconvolved)

@@ -1,0 +1,45 @@
+"""Where in the user's code an operation was called, and inside which module."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from types import FrameType
+
+import torch
+
+_TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
+_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+@functools.cache
+def _belongs_to_user(filename: str) -> bool:
+    return not filename.startswith((_TORCH, _OURS, "<"))
+
+
+def user_line() -> str:
+    """Return ``file:line in function`` of the innermost frame that is neither torch's nor ours."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 # the documented way to walk without building a traceback
+    while frame is not None and not _belongs_to_user(frame.f_code.co_filename):
+        frame = frame.f_back
+    if frame is None:
+        return "an unknown line"
+    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+
+def calling_modules() -> tuple[torch.nn.Module, ...]:
+    """Return the modules whose forward pass is running in this thread, innermost first.
+
+    They are found by walking the Python stack, so that nothing needs to be hooked, nothing stays on
+    the model, and other threads on the same model are not disturbed.
+    """
+    found: list[torch.nn.Module] = []
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 # as above
+    while frame is not None:
+        if frame.f_code.co_name in {"_call_impl", "forward"}:
+            owner = frame.f_locals.get("self")
+            if isinstance(owner, torch.nn.Module) and (not found or found[-1] is not owner):
+                found.append(owner)
+        frame = frame.f_back
+    return tuple(found)

@@ -1,0 +1,395 @@
+"""The engine: one pass over a model in which each operation may get a rule in place of its gradient.
+
+The pass runs under a ``TorchFunctionMode``, which sees every torch call that Python makes in this
+thread: functions, methods, in-place forms, item assignment. One invariant carries everything else:
+
+    a tensor requires a gradient  <=>  it depends on an attributed value.
+
+Parameters met as operands are detached on sight, so nothing on the model is touched. Operations that
+are linear in their active operands stay native autograd; an operation with a rule runs once, and its
+values are carried on with the rule as their backward.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from pellucid._core.rules.call import Call, Keeper, Slot, current_autocast, put_back, tensors_in, with_slots
+from pellucid._core.rules.carry import Pullback, carry, never_pulled_back
+from pellucid._core.rules.certificate import Ledger
+from pellucid._core.rules.lines import calling_modules, user_line
+from pellucid._core.rules.operation import Operation, operation_of
+from pellucid._core.rules.provenance import Provenance
+from pellucid._core.rules.refusals import refused
+from pellucid._core.rules.regions import DISCRETE, Origin, Regions, meet, spans
+from pellucid._core.rules.storage import base_of, saved_tensors_are_intercepted
+from pellucid._core.rules.sums import SumTracker
+from pellucid._core.rules.switches import Switches, described_in
+from pellucid._core.rules.table import NATIVE, Occurrence, Rule, RuleTable
+from pellucid._core.rules.tape import Tape, check_shapes
+from pellucid._core.rules.vocabulary import Kind
+
+Arguments = tuple[Any, ...]
+Keywords = dict[str, Any]
+
+
+class RuledPass(TorchFunctionMode):
+    """One forward pass under a table of rules.
+
+    Args:
+        table: Which rule an operation gets.
+        ledger: Where the pass writes down what it met.
+        tape: The record of the reference pass, for methods that have one.
+        keeper: Copy on write for recorded calls; shared by the two passes of a pair.
+    """
+
+    def __init__(self, table: RuleTable, ledger: Ledger, tape: Tape | None, keeper: Keeper) -> None:
+        super().__init__()
+        self._table = table
+        self._ledger = ledger
+        self._tape = tape
+        self._keeper = keeper
+        self._regions = Regions()
+        self._provenance = Provenance(table, tape)
+        self._switches = Switches(tape, ledger)
+        self._sums = SumTracker() if table.tracks_sums else None
+        self._activated: list[weakref.ref[Tensor]] = []
+        self._counts = tape is None or not tape.recording
+
+    def admit(self, values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Let attributed values into the pass: copies, so that the model may write into them."""
+        entered = tuple(value.clone() for value in values)
+        for value in entered:
+            self._provenance.mark(value)
+        return entered
+
+    def check(self, output: Tensor) -> bool:
+        """Tell whether the explained output depends on an attributed value, through seen calls only."""
+        return output.requires_grad and self._provenance.is_active(output, "the explained output")
+
+    def close(self) -> None:
+        """Cut the model's own tensors that the pass has written active values into off the graph."""
+        for reference in self._activated:
+            tensor = reference()
+            if tensor is not None and tensor.requires_grad:
+                tensor.detach_()
+        self._activated.clear()
+        self._provenance = Provenance(self._table, self._tape)
+        self._regions = Regions()
+        self._sums = None
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Arguments = (), kwargs: Keywords | None = None
+    ) -> Any:
+        operation = operation_of(func)
+        kwargs = kwargs or {}
+        if operation.name == "__setitem__" and _fills_by_mask(args):
+            operation, func = _MASKED_FILL, torch.Tensor.masked_fill_
+        if operation.kind is Kind.INERT:
+            return func(*args, **kwargs)
+        if kwargs.get("out") is not None:
+            return self._into(func, types, args, kwargs)
+        active, args = self._sort(args, operation.name)
+        if kwargs:
+            more, values = self._sort(tuple(kwargs.values()), operation.name)
+            active += more
+            kwargs = dict(zip(kwargs, values, strict=True))
+        if operation.writes and args and isinstance(args[0], Tensor):
+            self._keeper.before_writing(args[0])
+        if not active:
+            return self._inactive(operation, func, args, kwargs)
+        if not torch.is_grad_enabled() and self._table.through_cuts:
+            with torch.inference_mode(False), torch.enable_grad():
+                result = self._guarded(operation, func, args, kwargs, active)
+                for tensor in tensors_in(result):
+                    if tensor.requires_grad:
+                        self._provenance.shadow(tensor)
+                return result
+        return self._guarded(operation, func, args, kwargs, active)
+
+    # -- operands
+
+    def _sort(self, values: Arguments, name: str) -> tuple[int, Arguments]:
+        """Count the active tensors among values, and detach parameters and other constants."""
+        active = 0
+        changed: list[Any] | None = None
+        for position, value in enumerate(values):
+            if isinstance(value, Tensor):
+                if not value.requires_grad:
+                    continue
+                shadow = self._provenance.shadow_of(value)
+                if shadow is None and self._provenance.is_active(value, name):
+                    active += 1
+                    continue
+                active += shadow is not None
+                replacement: Any = value.detach() if shadow is None else shadow
+            elif type(value) in {tuple, list} and value:
+                inner, parts = self._sort(tuple(value), name)
+                active += inner
+                if all(part is old for part, old in zip(parts, value, strict=True)):
+                    continue
+                replacement = type(value)(parts)
+            else:
+                continue
+            changed = list(values) if changed is None else changed
+            changed[position] = replacement
+        return active, values if changed is None else tuple(changed)
+
+    def _into(self, func: Any, types: Any, args: Arguments, kwargs: Keywords) -> Any:
+        """Run ``operation(..., out=target)`` as the operation followed by a copy."""
+        target = kwargs["out"]
+        rest = {key: value for key, value in kwargs.items() if key != "out"}
+        result = self.__torch_function__(func, types, args, rest)
+        with self:
+            for into, value in zip(tensors_in(target), tensors_in(result), strict=True):
+                if into.shape != value.shape:
+                    into.resize_(value.shape)
+                into.copy_(value)
+        return target
+
+    # -- calls without active operands
+
+    def _inactive(self, operation: Operation, func: Any, args: Arguments, kwargs: Keywords) -> Any:
+        if operation.kind is Kind.REFUSED and operation.name in {"grad", "backward"}:
+            raise refused(operation)
+        result = func(*args, **kwargs)
+        if self._regions.empty:
+            return result
+        discrete = described_in((args, kwargs), self._regions)
+        if discrete:
+            if not tensors_in(result) and not operation.writes:
+                decided = result if isinstance(result, bool | int) else discrete
+                self._switches.compare(operation.name, decided)
+            members = self._regions.members(args, kwargs) if operation.elementwise else None
+            self._describe(operation, args, kwargs, result, members)
+            if operation.writes:
+                self._regions.describe(args[0], DISCRETE)
+        return result
+
+    def _describe(
+        self,
+        operation: Operation,
+        args: Arguments,
+        kwargs: Keywords,
+        result: Any,
+        members: dict[int, Origin] | None,
+    ) -> None:
+        """Attach origins to what an operation returned."""
+        if members is not None and isinstance(result, Tensor) and not operation.writes:
+            root = next(iter(members.values())).root
+            if root is not None and spans(root, result) and result is not root:
+                self._regions.describe(result, self._regions.result(operation, args, kwargs, members))
+                return
+        for tensor in tensors_in(result):
+            if not tensor.requires_grad:
+                self._regions.describe(tensor, DISCRETE)
+
+    # -- calls with active operands
+
+    def _guarded(
+        self, operation: Operation, func: Any, args: Arguments, kwargs: Keywords, active: int
+    ) -> Any:
+        if saved_tensors_are_intercepted():
+            with torch.autograd.graph.saved_tensors_hooks(_unchanged, _unchanged):
+                return self._active(operation, func, args, kwargs, active)
+        return self._active(operation, func, args, kwargs, active)
+
+    def _active(self, operation: Operation, func: Any, args: Arguments, kwargs: Keywords, active: int) -> Any:
+        kind = operation.kind if operation.decide is None else operation.decide(args, kwargs)
+        if kind is Kind.PRODUCT and active == 1:
+            kind = Kind.LAYER
+        if kind is Kind.REFUSED:
+            raise refused(operation)
+        if kind is Kind.ESCAPE:
+            return self._escape(operation, func, args, kwargs)
+        if operation.writes:
+            self._note_activation(args[0])
+        members = self._regions.members(args, kwargs) if operation.elementwise else None
+        if kind is Kind.DETACH and self._table.through_cuts:
+            self._saw(operation.name, "seen through")
+            result: Any = args[0].view_as(args[0])
+        elif members is not None and meet(operation, members) and self._table.region is not None:
+            result = self._region(operation, self._table.region, args, kwargs, members)
+        else:
+            if members is None and not self._regions.empty:
+                self._compare_discrete(operation, args, kwargs)
+            result = NotImplemented
+        if result is NotImplemented:
+            result = self._run(operation, kind, func, args, kwargs)
+        return self._finish(operation, args, kwargs, result, members)
+
+    def _run(self, operation: Operation, kind: Kind, func: Any, args: Arguments, kwargs: Keywords) -> Any:
+        """Choose how an operation is treated; the result of an in-place form may not be written yet."""
+        table = self._table
+        chosen = self._override(operation, kind)
+        if chosen is None and kind in _LINEAR_KINDS and operation.body is None:
+            chosen = table.rule_for(operation.name, kind)
+        if chosen is None:
+            if operation.body is not None:
+                with self:
+                    return operation.body(*args, **kwargs)
+            expansion = table.expansions.get(operation.name)
+            if expansion is not None:
+                with self:
+                    result = expansion(*args, **kwargs)
+                if result is not NotImplemented:
+                    self._saw(operation.name, "expanded")
+                    return result
+            chosen = table.rule_for(operation.name, kind)
+        if chosen is NATIVE:
+            self._saw(operation.name, "linear" if kind in _LINEAR_KINDS else NATIVE.name)
+            result = func(*args, **kwargs)
+            if self._sums is not None:
+                self._sums.note(operation, args, kwargs, result)
+            return result
+        return self._ruled(operation, chosen, func, args, kwargs)
+
+    def _ruled(self, operation: Operation, rule: Rule, func: Any, args: Arguments, kwargs: Keywords) -> Any:
+        """Run an operation once and carry its values on with a rule as their backward."""
+        operands: list[Tensor] = []
+        slotted = with_slots(args, operands), with_slots(kwargs, operands)
+        values = [operand.detach() for operand in operands]
+        region = current_autocast(values[0])
+        call = Call(operation.name, operation.functional, *slotted, values, [], user_line(), region)
+        constants = tensors_in((slotted[0], tuple(slotted[1].values())))
+        call.pointwise = operation.kind is Kind.UNARY and len(values) == 1 and not constants
+        with torch.no_grad():
+            raw = call.function(*call.filled_args(values), **call.filled_kwargs(values))
+        if not any(tensor.is_floating_point() or tensor.is_complex() for tensor in tensors_in(raw)):
+            self._saw(operation.name, "decision")
+            return raw
+        carried = self._carry(call, rule, tensors_in(raw), operands)
+        return func(*args, **kwargs) if carried is None else put_back(raw, carried)
+
+    def _region(
+        self, operation: Operation, rule: Rule, args: Arguments, kwargs: Keywords, members: dict[int, Origin]
+    ) -> Any:
+        """Treat members of one elementwise region, meeting in this operation, as one unary function."""
+        origin = self._regions.result(operation, args, kwargs, members)
+        root = origin.root
+        with torch.no_grad():
+            value = operation.functional(*args, **kwargs)
+        if root is None or not isinstance(value, Tensor) or not spans(root, value):
+            return NotImplemented
+        if not (value.is_floating_point() and root.is_floating_point() and root.requires_grad):
+            return NotImplemented
+        if root.shape != value.shape:
+            root = root.expand(value.shape)
+            self._provenance.mark(root)
+        call = Call(
+            f"{operation.name} (elementwise region)",
+            origin.replay or operation.functional,
+            (Slot(0),),
+            {},
+            [root.detach()],
+            [],
+            user_line(),
+            current_autocast(root),
+            pointwise=len({id(tensor) for tensor, _ in origin.versions}) == 1,
+        )
+        carried = self._carry(call, rule, (value,), [root])
+        return NotImplemented if carried is None else carried[0]
+
+    def _carry(
+        self, call: Call, rule: Rule, results: tuple[Tensor, ...], operands: list[Tensor]
+    ) -> list[Tensor] | None:
+        """Pair a call with its reference and attach its rule; None where the rule keeps the gradient."""
+        call.results = [result.detach() for result in results]
+        if rule.of_sums and self._sums is not None and len(operands) == 1:
+            call.summed = self._sums.of(operands[0])
+            operands = operands if call.summed is None else call.summed.leaves()
+        reference: Call | None = None
+        pullback: Pullback = never_pulled_back
+        if self._tape is not None:
+            reference = self._tape.exchange(call.name, call, call.line)
+        if self._tape is None or reference is not None:
+            if reference is not None:
+                check_shapes(call, reference)
+            chosen = rule.linearise(Occurrence(call, reference, self._ledger))
+            self._saw(call.name, NATIVE.name if chosen is None else rule.name, call.line)
+            if chosen is None:
+                return None
+            pullback = chosen
+        self._keeper.hold(call)
+        return carry(pullback, results, operands)
+
+    def _finish(
+        self,
+        operation: Operation,
+        args: Arguments,
+        kwargs: Keywords,
+        result: Any,
+        members: dict[int, Origin] | None,
+    ) -> Any:
+        """Write the result of an in-place form, accept what was returned and attach origins."""
+        if operation.in_place and result is not args[0]:
+            target = args[0]
+            self._keeper.before_writing(target)
+            result = target.copy_(result)
+        if operation.writes:
+            self._provenance.mark_written(args[0])
+            self._regions.forget(args[0])
+            if operation.in_place or not isinstance(result, Tensor):
+                return result
+        discrete = False
+        for tensor in (result,) if isinstance(result, Tensor) else tensors_in(result):
+            if tensor.requires_grad:
+                self._provenance.mark(tensor)
+            else:
+                discrete = True
+        if members is not None or discrete:
+            self._describe(operation, args, kwargs, result, members)
+        elif not tensors_in(result) and not operation.writes:
+            self._switches.compare(operation.name, result)
+        return result
+
+    def _escape(self, operation: Operation, func: Any, args: Arguments, kwargs: Keywords) -> Any:
+        """Let values leave torch, and compare what left between the passes."""
+        plain = [value.detach() if isinstance(value, Tensor) else value for value in args]
+        result = func(*plain, **kwargs)
+        decided = result if isinstance(result, bool | int) else plain
+        self._switches.compare(operation.name, decided)
+        self._saw(operation.name, "leaves torch")
+        return result
+
+    def _compare_discrete(self, operation: Operation, args: Arguments, kwargs: Keywords) -> None:
+        discrete = described_in((args, kwargs), self._regions)
+        if discrete:
+            self._switches.compare(operation.name, discrete)
+
+    def _note_activation(self, target: Any) -> None:
+        if isinstance(target, Tensor) and not target.requires_grad:
+            base = base_of(target)
+            self._activated.append(weakref.ref(target if base is None else base))
+
+    def _override(self, operation: Operation, kind: Kind) -> Rule | None:
+        if self._table.override is None:
+            return None
+        return self._table.override(operation.name, kind, calling_modules())
+
+    def _saw(self, name: str, rule: str, line: str | None = None) -> None:
+        if self._counts:
+            self._ledger.saw(name, rule, line or user_line())
+
+
+_MASKED_FILL = operation_of(torch.Tensor.masked_fill_)
+_LINEAR_KINDS = frozenset({Kind.LINEAR, Kind.LAYER})
+
+
+def _fills_by_mask(args: Arguments) -> bool:
+    """Tell whether an item assignment, as in ``h[h < 0] = 0``, fills where a mask of the same shape says."""
+    target, index, value = args
+    if not (isinstance(index, Tensor) and index.dtype == torch.bool and isinstance(target, Tensor)):
+        return False
+    return index.shape == target.shape and (
+        isinstance(value, int | float) or (isinstance(value, Tensor) and value.dim() == 0)
+    )
+
+
+def _unchanged(tensor: Tensor) -> Tensor:
+    return tensor

@@ -1,0 +1,161 @@
+"""Elementwise regions: any number of elementwise operations on one value are one unary function of it.
+
+``x * sigmoid(x)`` is SiLU and ``where(x > 0, x, 0.1 * x)`` is a leaky rectifier, however they are
+written. Each result of an elementwise operation carries its *origin*: the root it is a function of, and
+how to compute it from the root. Where two members of one region meet in a product or a choice, the
+engine asks for the rule of that unary function instead of the rules of the pieces.
+
+Values without a gradient that depend on the input, such as masks and indices, have an origin as
+well. One that leaves its region, or never had one, is *discrete*: it steers the computation, and the
+engine compares it between the passes.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from pellucid._core.rules.operation import Operation
+from pellucid._core.rules.storage import version_of
+from pellucid._core.rules.vocabulary import Kind
+
+Replay = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Origin:
+    """A value as a function of a root.
+
+    Args:
+        root: What the value is an elementwise function of; None if there is no single root.
+        replay: That function.
+        versions: Every tensor that the function reads, with its version when it was read.
+        active: Whether the value itself carries a gradient; a mask does not.
+    """
+
+    root: Tensor | None
+    replay: Replay | None
+    versions: tuple[tuple[Tensor, int], ...] = ()
+    active: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing that the function reads has been written since."""
+        return all(version_of(tensor) == version for tensor, version in self.versions)
+
+
+DISCRETE = Origin(None, None)
+
+
+class Regions:
+    """The origins of the values of one pass; they vanish with the tensors they describe."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[weakref.ref[Tensor], Origin]] = {}
+
+    def describe(self, tensor: Tensor, origin: Origin) -> None:
+        """Attach an origin to a tensor."""
+        key, known = id(tensor), self._known
+
+        def forget(_: weakref.ref[Tensor]) -> None:
+            known.pop(key, None)
+
+        known[key] = (weakref.ref(tensor, forget), replace(origin, active=tensor.requires_grad))
+
+    def forget(self, tensor: Tensor) -> None:
+        """Drop the origin of a tensor that has been written."""
+        self._known.pop(id(tensor), None)
+
+    def is_described(self, tensor: Tensor) -> bool:
+        """Tell whether a tensor carries an origin."""
+        return id(tensor) in self._known
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is described."""
+        return not self._known
+
+    def origin(self, tensor: Tensor) -> Origin | None:
+        """Return the origin of a tensor; an active one without any is its own root."""
+        entry = self._known.get(id(tensor))
+        if entry is not None:
+            if entry[1].holds:
+                return entry[1]
+            self.forget(tensor)
+            if not tensor.requires_grad:
+                self.describe(tensor, DISCRETE)
+                return DISCRETE
+        if tensor.requires_grad:
+            return Origin(tensor, _itself, ((tensor, version_of(tensor)),), active=True)
+        return None
+
+    def members(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[int, Origin] | None:
+        """Return the operands that depend on the input, by position, if all share one root."""
+        found: dict[int, Origin] = {}
+        for position, value in enumerate((*args, *kwargs.values()) if kwargs else args):
+            if isinstance(value, Tensor):
+                origin = self.origin(value)
+                if origin is not None:
+                    found[position] = origin
+        roots = {id(origin.root) for origin in found.values()}
+        if len(roots) != 1 or roots == {id(None)}:
+            return None
+        return found
+
+    def result(
+        self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], members: dict[int, Origin]
+    ) -> Origin:
+        """Return the origin of an elementwise operation's result on members of one region."""
+        root = next(iter(members.values())).root
+        names = tuple(kwargs)
+        values = [*args, *kwargs.values()]
+        versions = tuple(v for origin in members.values() for v in origin.versions)
+        versions += tuple(
+            (value, version_of(value))
+            for position, value in enumerate(values)
+            if isinstance(value, Tensor) and position not in members
+        )
+        for position in members:
+            values[position] = None
+        split = len(args)
+        function = _first if operation.kind is Kind.DETACH else operation.functional
+
+        def replay(at: Tensor) -> Tensor:
+            filled = list(values)
+            for position, origin in members.items():
+                filled[position] = _replay(origin, at)
+            value: Tensor = function(*filled[:split], **dict(zip(names, filled[split:], strict=True)))
+            return value
+
+        return Origin(root, replay, versions)
+
+
+def _replay(origin: Origin, at: Tensor) -> Tensor:
+    return at if origin.replay is None else origin.replay(at)
+
+
+def _itself(value: Tensor) -> Tensor:
+    return value
+
+
+def _first(value: Tensor, *_: Any, **__: Any) -> Tensor:
+    return value
+
+
+def meet(operation: Operation, members: dict[int, Origin]) -> bool:
+    """Tell whether members of one region meet so that the pieces' own rules would not be exact."""
+    if len(members) < 2:
+        return False
+    return operation.meeting or any(not origin.active for origin in members.values())
+
+
+def spans(root: Tensor, result: Tensor) -> bool:
+    """Tell whether a result has its root's shape, or the root broadcasts to it."""
+    if root.shape == result.shape:
+        return True
+    missing = result.dim() - root.dim()
+    return missing >= 0 and all(a in (1, b) for a, b in zip(root.shape, result.shape[missing:], strict=True))

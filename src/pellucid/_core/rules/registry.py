@@ -1,0 +1,101 @@
+"""The user's own operations and rules.
+
+Three things can be said about a model beyond what the tables know:
+
+* `visible` declares what kind of operation a Python function is, such as one around a
+  `torch.autograd.Function` or a compiled kernel, so that it gets the rule of its kind.
+* `Choices.functions` gives a rule to a `torch.autograd.Function` class, or trusts its own backward.
+* `by_module` chooses rules by the module an operation runs in, by name or by type. The current module is
+  found on the Python stack, so nothing is hooked and nothing stays on the model.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch.overrides import handle_torch_function, has_torch_function
+
+from pellucid._core.rules.operation import DECLARED_KIND
+from pellucid._core.rules.table import Override, Rule
+from pellucid._core.rules.vocabulary import Kind
+from pellucid.errors import invalid_value
+
+_DECLARABLE = {
+    kind.name.lower(): kind for kind in (Kind.LINEAR, Kind.UNARY, Kind.PRODUCT, Kind.CONVEX, Kind.UNKNOWN)
+}
+
+
+def visible(kind: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that makes a function one operation for the engine.
+
+    Example:
+        >>> import torch
+        >>> from pellucid._core.rules import deep_lift_gradients
+        >>> @visible("unary")
+        ... def cube(x):
+        ...     return x**3
+        >>> one = torch.ones(1, 1)
+        >>> result = deep_lift_gradients(cube, (2 * one,), (one,), lambda y: y[:, 0])
+        >>> result.multipliers[0].item()  # (8 - 1) / (2 - 1)
+        7.0
+
+    Args:
+        kind: ``"linear"``, ``"unary"`` (elementwise), ``"product"`` (multilinear), ``"convex"`` or
+            ``"unknown"`` (integrated along the path).
+
+    Returns:
+        The decorator.
+    """
+    if kind not in _DECLARABLE:
+        raise invalid_value(
+            "kind", repr(kind), "it is no kind of operation", "one of " + ", ".join(_DECLARABLE)
+        )
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def operation(*args: Any, **kwargs: Any) -> Any:
+            tensors = tuple(v for v in (*args, *kwargs.values()) if isinstance(v, torch.Tensor))
+            if has_torch_function(tensors):
+                return handle_torch_function(operation, tensors, *args, **kwargs)
+            return function(*args, **kwargs)
+
+        setattr(operation, DECLARED_KIND, _DECLARABLE[kind])
+        return operation
+
+    return decorate
+
+
+ModuleRules = Mapping[str | type, Rule | Mapping[str, Rule]]
+"""From a module's name or type to one rule for its nonlinear operations, or to rules by operation."""
+
+
+def by_module(model: torch.nn.Module, rules: ModuleRules) -> Override:
+    """Return the override that chooses rules by module; the innermost module with an entry decides.
+
+    Args:
+        model: The module that names are relative to.
+        rules: From names as in ``model.named_modules()``, or types, to a rule or to rules by operation.
+
+    Returns:
+        The override for `Choices`.
+    """
+    names = {id(module): name for name, module in model.named_modules()}
+    unknown = [key for key in rules if isinstance(key, str) and key not in names.values()]
+    if unknown:
+        raise invalid_value(
+            "rules", repr(unknown), "the model has no modules of these names", "names of named_modules()"
+        )
+
+    def choose(operation: str, kind: Kind, modules: tuple[torch.nn.Module, ...]) -> Rule | None:
+        for module in modules:
+            entry = rules.get(names.get(id(module), type(module))) or rules.get(type(module))
+            if isinstance(entry, Rule):
+                return None if kind is Kind.LINEAR else entry
+            if entry is not None and operation in entry:
+                return entry[operation]
+        return None
+
+    return choose

@@ -1,0 +1,36 @@
+"""Facts about aliasing that torch offers only under private names, in one place."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def base_of(tensor: Tensor) -> Tensor | None:
+    """Return the tensor that this one is a view of, or None."""
+    return tensor._base  # noqa: SLF001 # no public name
+
+
+def version_of(tensor: Tensor) -> int:
+    """Return how often the tensor's memory has been written; aliases share the count."""
+    return 0 if tensor.is_inference() else tensor._version  # noqa: SLF001 # no public name
+
+
+def address_of(tensor: Tensor) -> int | None:
+    """Return a key of the memory behind a tensor, equal for aliases; None where there is none."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (NotImplementedError, RuntimeError):  # sparse and other tensors without one storage
+        return None
+
+
+def saved_tensors_are_intercepted() -> bool:
+    """Tell whether someone (non-reentrant checkpointing) intercepts what autograd saves."""
+    probe = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)  # noqa: SLF001 # no public name
+    return True if probe is None else probe(False) is not None
+
+
+def inside_transform() -> bool:
+    """Tell whether a ``torch.func`` transform (vmap, grad, jvp) is running in this thread."""
+    peek = getattr(torch._C._functorch, "peek_interpreter_stack", None)  # noqa: SLF001 # no public name
+    return peek is not None and peek() is not None

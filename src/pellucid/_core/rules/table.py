@@ -1,0 +1,122 @@
+"""Rules and tables of rules: the values that make one method differ from another.
+
+A `Rule` answers one question: given one call of an operation (and the same call of the reference
+pass, for methods that have one), how do multipliers of its results become multipliers of its
+operands? A `RuleTable` says which rule an operation gets. The engine knows no method; DeepLIFT,
+guided backpropagation and relevance propagation are tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import torch
+
+from pellucid._core.rules.call import Call
+from pellucid._core.rules.carry import Pullback
+from pellucid._core.rules.certificate import Ledger
+from pellucid._core.rules.vocabulary import Kind
+
+Expansion = Callable[..., Any]
+"""An operation written in simpler ones, with the same arguments; ``NotImplemented`` declines."""
+
+FunctionRule = Callable[[Any, Any, tuple[Any, ...]], Any]
+"""A rule for a `torch.autograd.Function`: ``rule(ctx, reference_ctx, grad_outputs) -> grad_inputs``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Occurrence:
+    """One call that a rule is asked about.
+
+    Args:
+        call: The call in the pass that is differentiated.
+        reference: The same call in the reference pass; None for methods without one.
+        ledger: Where the rule reports what it could not attribute.
+    """
+
+    call: Call
+    reference: Call | None
+    ledger: Ledger
+
+    @property
+    def pair(self) -> tuple[Call, Call]:
+        """The call and its reference, for rules that need both."""
+        if self.reference is None:
+            raise TypeError(
+                f"the rule of '{self.call.name}' needs a reference pass, and this method has none"
+            )
+        return self.call, self.reference
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A named rule.
+
+    Args:
+        name: How the certificate names it.
+        linearise: Returns the pullback at one call; None means the operation's own gradient.
+        of_sums: Whether the rule, for one operand that is a sum, belongs to the sum as well: its pullback
+            then leads to the operands of the sum.
+    """
+
+    name: str
+    linearise: Callable[[Occurrence], Pullback | None]
+    of_sums: bool = False
+
+
+NATIVE = Rule("gradient", lambda _: None)
+
+
+def _empty() -> Mapping[Any, Any]:
+    return MappingProxyType({})
+
+
+Override = Callable[[str, Kind, tuple[torch.nn.Module, ...]], Rule | None]
+"""From an operation's name, its kind and its modules (innermost first) to the user's rule, or None."""
+
+
+@dataclass(frozen=True)
+class RuleTable:
+    """Which rule an operation gets; an operation without one keeps its own gradient.
+
+    Args:
+        name: How the certificate names the table.
+        kinds: Rules by the kind of operation.
+        names: Rules by canonical name, for calls that are not linear; they precede the kinds.
+        expansions: Operations rewritten in simpler ones, by canonical name.
+        region: Rule for several operations that together are one elementwise function.
+        fallback: Rule for operations in no table; None keeps their own gradient.
+        paired: Whether there is a reference pass.
+        through_cuts: Whether ``detach`` and ``no_grad`` inside the model are seen through. A method
+            that explains a difference of values must; one that modifies gradients must not.
+        functions: Rules for `torch.autograd.Function` classes; None trusts the function's own backward.
+        chosen: The user's rules by canonical name, for any call.
+        tracks_sums: Whether some rule asks which sum formed an operand.
+        override: The user's choice by operation and module.
+    """
+
+    name: str
+    kinds: Mapping[Kind, Rule] = field(default_factory=_empty)
+    names: Mapping[str, Rule] = field(default_factory=_empty)
+    expansions: Mapping[str, Expansion] = field(default_factory=_empty)
+    region: Rule | None = None
+    fallback: Rule | None = None
+    paired: bool = False
+    through_cuts: bool = False
+    functions: Mapping[type, FunctionRule | None] = field(default_factory=_empty)
+    chosen: Mapping[str, Rule] = field(default_factory=_empty)
+    tracks_sums: bool = False
+    override: Override | None = None
+
+    def rule_for(self, name: str, kind: Kind) -> Rule:
+        """Return the rule of an operation."""
+        chosen = self.chosen.get(name)
+        if chosen is not None:
+            return chosen
+        rule = self.kinds.get(kind) if kind is Kind.LINEAR else self.names.get(name) or self.kinds.get(kind)
+        if rule is None and kind is Kind.UNKNOWN:
+            rule = self.fallback
+        return rule or NATIVE
