@@ -34,7 +34,7 @@ types: $(STAMP)  ## check types
 	$(BIN)/mypy
 
 budgets: $(STAMP)  ## check sizes, imports and docstrings against their budgets
-	$(BIN)/python -m pytest --quiet -p no:doctest tests/test_budgets.py
+	$(BIN)/python -m pytest --quiet tests/test_budgets.py
 
 bench: $(STAMP)  ## compare time and memory with the bare evaluations and with Captum
 	$(BIN)/python -m benchmarks.gradients

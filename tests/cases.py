@@ -4,7 +4,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pellucid.attr import Attribution, GradientShap, InputXGradient, IntegratedGradients, NoiseTunnel, Saliency
+from torch import nn
+
+from pellucid.attr import (
+    Attribution,
+    Deconvolution,
+    DeepLift,
+    DeepLiftShap,
+    GradientShap,
+    GuidedBackprop,
+    InputXGradient,
+    IntegratedGradients,
+    NoiseTunnel,
+    Saliency,
+)
+from tests.models import mlp
 
 
 @dataclass(frozen=True)
@@ -22,6 +36,14 @@ class Case:
     """Takes baselines, one reference per example."""
     cap: str | None = None
     """Name of the argument that caps the rows of a pass."""
+    rules: bool = False
+    """Needs to see every operation: models that differentiate inside themselves are refused."""
+    rectifiers: bool = False
+    """Needs a rectifier in the model."""
+
+    def net(self, features: int = 5) -> nn.Module:
+        """A curved model that the method can explain."""
+        return mlp(features, activation=nn.Softplus if self.rectifiers else nn.Tanh)
 
     def run(self, forward: Any, inputs: Any, **more: Any) -> Any:
         given = {**self.arguments, **more}
@@ -82,4 +104,26 @@ CASES = [
         samples=True,
         cap="nt_samples_batch_size",
     ),
+    Case("deep-lift", DeepLift, {}, True, False, True, "internal_batch_size", rules=True),
+    Case(
+        "deep-lift-reveal-cancel",
+        DeepLift,
+        {"rule": "reveal_cancel"},
+        True,
+        False,
+        True,
+        "internal_batch_size",
+        rules=True,
+    ),
+    Case(
+        "deep-lift-shap",
+        DeepLiftShap,
+        {"baselines": 0.3},
+        complete=True,
+        baselines=True,
+        cap="internal_batch_size",
+        rules=True,
+    ),
+    Case("guided-backprop", GuidedBackprop, {}, rules=True, rectifiers=True),
+    Case("deconvolution", Deconvolution, {}, rules=True, rectifiers=True),
 ]

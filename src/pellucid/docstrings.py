@@ -17,6 +17,13 @@ ARGUMENTS: dict[str, str] = {
     "forward_func": "The model to explain: a torch.nn.Module or any callable that is called with the inputs and the"
     " additional arguments. Of an output that holds several tensors (tuple, dict, dataclass), the first"
     " floating-point one is explained; see pellucid.select_output for another.",
+    "model": "The model to explain: a torch.nn.Module or any callable, as for forward_func of other methods.",
+    "custom_attribution_func": "Puts another formula in place of multipliers times differences: a function of"
+    " (multipliers), (multipliers, inputs) or (multipliers, inputs, baselines), each a tuple of tensors with one row per"
+    " pair of example and reference, that returns a tuple of tensors shaped as the multipliers.",
+    "rule": "rescale, or reveal_cancel, which treats positive and negative contributions to each activation apart.",
+    "strict": "Whether operations without a rule and decisions that differ from the reference are refused.",
+    "choices": "Rules of your own for operations, modules or autograd functions (pellucid.rules).",
     "multiply_by_inputs": "Whether gradients are multiplied with the distance from the baseline (global"
     " attributions, which sum to a difference of outputs) or returned as they are (local ones).",
     "inputs": "Floating-point tensor of shape (N, ...), or a tuple of such tensors with the same N.",

@@ -30,6 +30,14 @@ class ConvergenceWarning(PellucidWarning):
     """A numerical integral has not converged: the attributions do not sum to the difference of outputs."""
 
 
+class CompletenessWarning(PellucidWarning):
+    """Attributions under rules do not sum to the difference of outputs; the message names the reason."""
+
+
+class NoRectifierWarning(PellucidWarning):
+    """A method that changes rectifiers met none, so its result is the plain gradient."""
+
+
 class SamplingWarning(PellucidWarning):
     """An estimate from random samples is too noisy to be read value by value."""
 

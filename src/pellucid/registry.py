@@ -95,6 +95,10 @@ def methods() -> tuple[MethodInfo, ...]:
         _plain("input_x_gradient", attr.InputXGradient),
         _plain("integrated_gradients", attr.IntegratedGradients),
         _plain("gradient_shap", attr.GradientShap),
+        _plain("deep_lift", attr.DeepLift),
+        _plain("deep_lift_shap", attr.DeepLiftShap),
+        _plain("guided_backprop", attr.GuidedBackprop),
+        _plain("deconvolution", attr.Deconvolution),
         _smooth("smoothgrad", "smoothgrad", "Gradients averaged over noisy copies of the input."),
         _smooth(
             "smoothgrad_squared",

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from pellucid._core import report
 from pellucid._core.combine import times_difference, total
-from pellucid._core.gradient import Evaluator, WeightedSum
+from pellucid._core.gradient import Evaluator
 from pellucid._core.path import Line
 from pellucid._core.progress import Progress
 from pellucid._core.quadrature import nested_nodes, quadrature, romberg_row
+from pellucid._core.reducers import WeightedSum
 from pellucid.errors import ConvergenceWarning
 
 FIRST_CHECK = 2

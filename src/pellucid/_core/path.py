@@ -21,12 +21,14 @@ class Points(NamedTuple):
 
     Attributes:
         values: per input a tensor of shape (samples, examples, ...).
-        displacements: what the gradient at each point is multiplied with, shaped like ``values``,
-            or ``None`` where that is the same for all samples and left to the end.
+        displacements: what the gradient at each point is multiplied with, shaped like ``values``; empty
+            where that is the same for all samples and left to the end.
+        references: what each point is compared with, shaped like ``values``; empty without.
     """
 
     values: tuple[Tensor, ...]
-    displacements: tuple[Tensor, ...] | None = None
+    displacements: tuple[Tensor, ...] = ()
+    references: tuple[Tensor, ...] = ()
 
 
 class Path(Protocol):
@@ -71,6 +73,39 @@ class Line:
             alpha = per_row(nodes, end.unsqueeze(0))
             values.append((start + alpha * (end - start)).to(x.dtype))
         return Points(tuple(values))
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Each input beside each of its references: the points are the inputs, once per reference.
+
+    ``references`` has shape (samples, 1 or N, ...) per input.
+    """
+
+    inputs: tuple[Tensor, ...]
+    references: tuple[Tensor, ...]
+
+    @property
+    def samples(self) -> int:
+        """Number of references per example."""
+        return self.references[0].shape[0]
+
+    def weights(self, samples: slice) -> Tensor:
+        """Equal weights that sum to one over all references."""
+        return torch.full((len(range(self.samples)[samples]),), 1 / self.samples, dtype=torch.float64)
+
+    def points(self, samples: slice, examples: Tensor) -> Points:
+        """Pairs of the chosen examples with some references."""
+        values, displacements, references = [], [], []
+        for x, reference in zip(self.inputs, self.references, strict=True):
+            some = reference[samples]
+            some = some if some.shape[1] == 1 else some[:, examples.to(x.device)]
+            value = x[examples.to(x.device)].unsqueeze(0).expand(len(some), len(examples), *x.shape[1:])
+            some = some.expand_as(value)
+            values.append(value)
+            references.append(some)
+            displacements.append(value.to(wide(x.dtype)) - some.to(wide(x.dtype)))
+        return Points(tuple(values), tuple(displacements), tuple(references))
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from pellucid.errors import PellucidWarning
+
+if TYPE_CHECKING:
+    from pellucid._core.rules import Certificate
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 
@@ -45,6 +49,7 @@ class Report:
         standard_error: standard errors of the last sampling method, shaped like its attributions.
         n_steps: integration steps that the last path method took, per example where they differ.
         outputs: the model's plain output at the inputs, where it was evaluated.
+        certificate: what the last rule-based method did to which operation.
         outer: the report of the block around this one.
     """
 
@@ -55,6 +60,7 @@ class Report:
     standard_error: tuple[Tensor, ...] | None = None
     n_steps: int | Tensor | None = None
     outputs: Tensor | None = None
+    certificate: Certificate | None = None
     outer: Report | None = field(default=None, repr=False)
 
 
@@ -104,6 +110,7 @@ def check(
     delta: Tensor | None = None,
     standard_error: tuple[Tensor, ...] | None = None,
     n_steps: int | Tensor | None = None,
+    certificate: Certificate | None = None,
 ) -> None:
     """Report the check that a result carries; what is not given is left as it is."""
     report = _active.get()
@@ -115,6 +122,8 @@ def check(
         report.standard_error = standard_error
     if n_steps is not None:
         report.n_steps = n_steps
+    if certificate is not None:
+        report.certificate = certificate
 
 
 def keep_outputs(outputs: Tensor) -> None:

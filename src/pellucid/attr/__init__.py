@@ -8,7 +8,10 @@ from pellucid.attr.attribution import (
     NeuronAttribution,
     PerturbationAttribution,
 )
+from pellucid.attr.deep_lift import DeepLift
+from pellucid.attr.deep_lift_shap import DeepLiftShap
 from pellucid.attr.gradient_shap import GradientShap
+from pellucid.attr.guided import Deconvolution, GuidedBackprop
 from pellucid.attr.input_x_gradient import InputXGradient
 from pellucid.attr.integrated_gradients import IntegratedGradients
 from pellucid.attr.noise_tunnel import NoiseTunnel
@@ -16,8 +19,12 @@ from pellucid.attr.saliency import Saliency
 
 __all__ = [
     "Attribution",
+    "Deconvolution",
+    "DeepLift",
+    "DeepLiftShap",
     "GradientAttribution",
     "GradientShap",
+    "GuidedBackprop",
     "InputXGradient",
     "IntegratedGradients",
     "LayerAttribution",

@@ -15,12 +15,12 @@ from pellucid._core.door import (
     accept_question,
     accept_stdevs,
 )
-from pellucid._core.gradient import Evaluator, Moments, evaluating
-from pellucid._core.path import Points, RandomLine
+from pellucid._core.gradient import Evaluator, evaluating
+from pellucid._core.path import RandomLine
 from pellucid._core.progress import progress
 from pellucid._core.random import draw_seeds
+from pellucid._core.reducers import Evaluated, Moments, PerSample
 from pellucid._core.sampling import warn_if_noisy
-from pellucid._core.structure import sum_per_row
 from pellucid.attr.attribution import GradientAttribution
 from pellucid.docstrings import documented
 from pellucid.typing import DistributionLike, ForwardFunction, TargetLike, Tensors
@@ -110,7 +110,10 @@ class GradientShap(GradientAttribution):
         ):
             moments = _Samples(question.inputs, self._multiply_by_inputs, n_samples)
             evaluator.accumulate(moments, path, bar)
-            delta = moments.minus(_differences(evaluator, path), evaluator.mixes) if return_convergence_delta else None
+            if return_convergence_delta:
+                changes, every = _differences(evaluator, path), torch.arange(n_samples)
+                moments.totals.expect(changes, every, evaluator.all)
+            delta = moments.totals.errors(evaluator.mixes) if return_convergence_delta else None
         errors = moments.standard_errors()
         report.check(standard_error=errors)
         warn_if_noisy(self.get_name(), moments.means, errors, n_samples)
@@ -119,28 +122,16 @@ class GradientShap(GradientAttribution):
 
 
 class _Samples(Moments):
-    """Moments, and the sum of the attributions of each single sample, shape (N, samples)."""
+    """Moments, and what each single sample was attributed in all."""
 
     def __init__(self, inputs: tuple[Tensor, ...], multiply: bool, samples: int) -> None:
         super().__init__(inputs, multiply)
-        self.sums = torch.zeros(len(inputs[0]), samples, dtype=self.means[0].dtype, device=inputs[0].device)
-        self._next = torch.zeros(len(inputs[0]), dtype=torch.long)
+        self.totals = PerSample(len(inputs[0]), samples, inputs[0])
 
-    def add(self, weights: Tensor, gradients: tuple[Tensor, ...], points: Points, examples: Tensor) -> None:
+    def add(self, weights: Tensor, evaluated: Evaluated, examples: Tensor) -> None:
         """Take in a block."""
-        super().add(weights, gradients, points, examples)
-        columns = self._next[examples][0] + torch.arange(len(weights))
-        for gradient, displacement in zip(gradients, points.displacements or (), strict=True):
-            products = gradient.to(displacement.dtype) * displacement
-            summed = sum_per_row(products.flatten(0, 1)).reshape(products.shape[:2])
-            self.sums[examples[:, None], columns[None, :]] += summed.T.to(self.sums)
-        self._next[examples] += len(weights)
-
-    def minus(self, differences: Tensor, together: bool) -> Tensor:
-        """Compute sums minus differences of outputs, of all examples together if they are not independent."""
-        if together or self.sums.shape != differences.shape:
-            return self.sums.sum(0, keepdim=True) - differences.sum(0, keepdim=True)
-        return self.sums - differences
+        super().add(weights, evaluated, examples)
+        self.totals.add(evaluated, examples)
 
 
 def _differences(evaluator: Evaluator, path: RandomLine) -> Tensor:

@@ -20,10 +20,11 @@ from pellucid._core.door import (
     accept_question,
     accept_stdevs,
 )
-from pellucid._core.gradient import Moments, rows_are_independent
+from pellucid._core.gradient import rows_are_independent
 from pellucid._core.path import Points
 from pellucid._core.progress import progress
 from pellucid._core.random import draw_seeds, generator_of, normal_like
+from pellucid._core.reducers import Evaluated, Moments
 from pellucid._core.sampling import warn_if_noisy
 from pellucid._core.site import Question
 from pellucid._core.structure import like, wide
@@ -149,7 +150,7 @@ class NoiseTunnel(Attribution):
                 template, parts = found, found if isinstance(found, tuple) else (found,)
                 grid = tuple(p.reshape(len(chosen), -1, *p.shape[1:]) for p in parts)
                 moments = Moments(tuple(g[0] for g in grid), multiply=False) if moments is None else moments
-                moments.add(torch.ones(len(chosen)), grid, Points(()), torch.arange(len(grid[0][0])))
+                moments.add(torch.ones(len(chosen)), Evaluated(Points(()), grid), torch.arange(len(grid[0][0])))
                 bar.update(len(chosen))
         return self._finished(nt_type, moments, template, deltas, count)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from pathlib import Path
 from types import FrameType
 
 import torch
 
 _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
-_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_OURS = str(Path(__file__).resolve().parents[2]) + os.sep  # the whole package
 
 
 @functools.cache

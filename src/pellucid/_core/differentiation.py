@@ -1,0 +1,73 @@
+"""How one pass over some rows is differentiated: by plain autograd here, under rules in ``ruled``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from pellucid._core.output import output_tensor
+from pellucid.errors import invalid_value
+
+
+class Pass(NamedTuple):
+    """What one pass gave.
+
+    Attributes:
+        output: the model's output at the values.
+        gradients: per input, of its shape.
+        used: numbers of the inputs that the explained values depend on.
+        changes: empty, or one tensor with the change of each explained value from its reference.
+    """
+
+    output: Tensor
+    gradients: tuple[Tensor, ...]
+    used: set[int]
+    changes: tuple[Tensor, ...] = ()
+
+    def first(self, rows: int) -> Pass:
+        """Keep the first rows only."""
+        return Pass(
+            self.output[:rows],
+            tuple(g[:rows] for g in self.gradients),
+            self.used,
+            tuple(c[:rows] for c in self.changes),
+        )
+
+
+class Differentiation(Protocol):
+    """Runs a function on rows and differentiates the explained value of each."""
+
+    def __call__(
+        self,
+        run: Callable[..., Any],
+        choose: Callable[[Tensor], Tensor],
+        values: tuple[Tensor, ...],
+        references: tuple[Tensor, ...],
+    ) -> Pass:
+        """Differentiate ``choose(output of run(*values))``; references are empty where there are none."""
+
+
+def plain_gradients(
+    run: Callable[..., Any],
+    choose: Callable[[Tensor], Tensor],
+    values: tuple[Tensor, ...],
+    references: tuple[Tensor, ...],
+) -> Pass:
+    """Differentiate by autograd. The model gets copies of the leaves, so it may write into them."""
+    del references
+    leaves = tuple(v.detach().requires_grad_() for v in values)
+    output = output_tensor(run(*(leaf.clone() for leaf in leaves)))
+    selected = choose(output)
+    if not selected.requires_grad:
+        raise invalid_value(
+            "forward_func",
+            "a function whose output has no gradient",
+            "nothing differentiable connects it with the inputs (detach, no_grad, argmax, a detour through numpy)",
+            "a function that is differentiable, or a perturbation method",
+        )
+    found = torch.autograd.grad(selected.sum(), leaves, allow_unused=True)
+    gradients = tuple(torch.zeros_like(x) if g is None else g for g, x in zip(found, leaves, strict=True))
+    return Pass(output.detach(), gradients, {i for i, g in enumerate(found) if g is not None})

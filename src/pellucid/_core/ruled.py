@@ -1,0 +1,128 @@
+"""Differentiation under rules: the bridge from the driver to the operation-level engine.
+
+One instance lives as long as one call and keeps the certificate of every pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid._core.differentiation import Pass
+from pellucid._core.output import output_tensor
+from pellucid._core.rules import (
+    NO_CHOICES,
+    Certificate,
+    Choices,
+    OperationReport,
+    RuleTable,
+    deep_lift_gradients,
+    modified_gradients,
+)
+
+
+@dataclass
+class PairedRules:
+    """DeepLIFT multipliers of each row beside its reference.
+
+    Attributes:
+        rule: rescale or reveal_cancel.
+        strict: whether operations in no table are refused.
+        choices: rules of the user's own.
+        certificates: one per pass made so far.
+    """
+
+    rule: str
+    strict: bool = False
+    choices: Choices = NO_CHOICES
+    certificates: list[Certificate] = field(default_factory=list)
+
+    def __call__(
+        self,
+        run: Callable[..., Any],
+        choose: Callable[[Tensor], Tensor],
+        values: tuple[Tensor, ...],
+        references: tuple[Tensor, ...],
+    ) -> Pass:
+        """Run both passes of a pair."""
+        seen = _Seen(choose)
+        found = deep_lift_gradients(
+            run, values, references, seen, self.rule, strict=self.strict, choices=self.choices
+        )
+        self.certificates.append(found.certificate)
+        change = found.outputs - found.reference_outputs
+        return Pass(seen.output.detach(), found.multipliers, _influential(found.multipliers), (change,))
+
+
+@dataclass
+class ModifiedRules:
+    """Gradients with rules in place of some operations' own.
+
+    Attributes:
+        table: which operation gets which rule.
+        choices: rules of the user's own.
+        certificates: one per pass made so far.
+    """
+
+    table: RuleTable
+    choices: Choices = NO_CHOICES
+    certificates: list[Certificate] = field(default_factory=list)
+
+    def __call__(
+        self,
+        run: Callable[..., Any],
+        choose: Callable[[Tensor], Tensor],
+        values: tuple[Tensor, ...],
+        references: tuple[Tensor, ...],
+    ) -> Pass:
+        """Run one pass."""
+        del references
+        seen = _Seen(choose)
+        found = modified_gradients(run, values, seen, self.table, choices=self.choices)
+        self.certificates.append(found.certificate)
+        return Pass(seen.output.detach(), found.gradients, _influential(found.gradients))
+
+
+class _Seen:
+    """Picks the explained values and keeps the output of the last pass that they were picked from."""
+
+    def __init__(self, choose: Callable[[Tensor], Tensor]) -> None:
+        self.choose = choose
+        self.output = torch.empty(0)
+
+    def __call__(self, output: Any) -> Tensor:
+        self.output = output_tensor(output)  # detached after the pass: within it, that would be an operation
+        return self.choose(self.output)
+
+
+def _influential(gradients: tuple[Tensor, ...]) -> set[int]:
+    return {i for i, g in enumerate(gradients) if bool(g.any())}
+
+
+def whole_certificate(certificates: Iterable[Certificate]) -> Certificate:
+    """Put the certificates of several passes over the same model together.
+
+    Every pass meets the same operations, so each is listed with the most calls that a pass had.
+    """
+    parts = list(certificates)
+    calls: dict[tuple[str, str, str], int] = {}
+    for part in parts:
+        for row in part.operations:
+            key = (row.operation, row.rule, row.line)
+            calls[key] = max(calls.get(key, 0), row.calls)
+    return Certificate(
+        method=parts[0].method,
+        operations=tuple(OperationReport(name, rule, n, line) for (name, rule, line), n in calls.items()),
+        switches=_union(part.switches for part in parts),
+        unknown=_union(part.unknown for part in parts),
+        notices=_union(part.notices for part in parts),
+        lost=max(part.lost for part in parts),
+    )
+
+
+def _union(lists: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for part in lists for text in part))

@@ -1,0 +1,145 @@
+"""What DeepLIFT and DeepLIFT SHAP share: pairs of inputs and references, attributed under rules."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid._core import report
+from pellucid._core.gradient import evaluating
+from pellucid._core.path import Pairs
+from pellucid._core.progress import progress
+from pellucid._core.reducers import Evaluated, PerSample, WeightedSum
+from pellucid._core.ruled import PairedRules, whole_certificate
+from pellucid._core.rules import Certificate
+from pellucid._core.site import Question
+from pellucid.errors import CompletenessWarning, invalid_type
+
+Combine = Callable[..., Any]
+
+COMPLETE = 1e-3
+"""Relative completeness error from which on a result under rules gets a warning; exact rules reach rounding."""
+
+
+class Attributed:
+    """Mean over references of what each pair is attributed, and the completeness error of each pair."""
+
+    def __init__(self, question: Question, samples: int, multiply: bool, custom: Combine | None) -> None:
+        self.mean = WeightedSum(question.inputs)
+        self.pairs = PerSample(question.site.examples, samples, question.inputs[0])
+        self._multiply = multiply
+        self._custom = custom
+
+    def add(self, weights: Tensor, evaluated: Evaluated, examples: Tensor) -> None:
+        """Take in a block of pairs."""
+        self.pairs.add(evaluated, examples)
+        self.mean.add_values(weights, self._combined(evaluated), examples)
+
+    def _combined(self, evaluated: Evaluated) -> tuple[Tensor, ...]:
+        points, multipliers = evaluated.points, evaluated.gradients
+        if self._custom is not None:
+            return _customised(self._custom, evaluated)
+        if not self._multiply:
+            return multipliers
+        return tuple(m.to(d.dtype) * d for m, d in zip(multipliers, points.displacements, strict=True))
+
+
+def _customised(custom: Combine, evaluated: Evaluated) -> tuple[Tensor, ...]:
+    """Call the user's function on rows: multipliers, and inputs and baselines if it takes them."""
+    points = evaluated.points
+    parts = (evaluated.gradients, points.values, points.references)
+    rows = [tuple(v.flatten(0, 1) for v in part) for part in parts]
+    found = custom(*rows[: _arity(custom)])
+    shapes = [v.shape for v in rows[0]]
+    if not isinstance(found, tuple) or [getattr(v, "shape", None) for v in found] != shapes:
+        raise invalid_type(
+            "custom_attribution_func",
+            f"a function that returned a {type(found).__name__}",
+            f"a tuple of tensors of shapes {[tuple(s) for s in shapes]} is expected, shaped as the multipliers",
+            "a function of (multipliers), (multipliers, inputs) or (multipliers, inputs, baselines)",
+        )
+    return tuple(f.detach().reshape(v.shape) for f, v in zip(found, points.values, strict=True))
+
+
+def _arity(custom: Combine) -> int:
+    parameters = inspect.signature(custom).parameters.values()
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return 3
+    count = sum(p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD} for p in parameters)
+    if not 1 <= count <= 3:
+        raise invalid_type(
+            "custom_attribution_func",
+            f"a function of {count} arguments",
+            "it is called with multipliers, inputs and baselines, or the first of these",
+            "a function of one to three arguments",
+        )
+    return count
+
+
+def attribute_pairs(
+    question: Question,
+    references: tuple[Tensor, ...],
+    rules: PairedRules,
+    attributed: Attributed,
+    cap: int | None,
+    bar_name: str | None,
+) -> Tensor:
+    """Attribute all pairs, report the certificate, and return the completeness errors.
+
+    Args:
+        question: what is asked.
+        references: per input a tensor (samples, 1 or N, ...).
+        rules: the rules, which keep the certificates.
+        attributed: takes in the pairs.
+        cap: rows per pass at most.
+        bar_name: title of the progress bar, ``None`` for none.
+
+    Returns:
+        Errors of shape (N, samples), or (1, samples) where examples are complete together only.
+    """
+    path = Pairs(question.inputs, references)
+    total = path.samples * question.site.examples
+    with (
+        evaluating(question, cap, rules) as evaluator,
+        progress(bar_name is not None, bar_name or "", total) as bar,
+    ):
+        run = evaluator.point_gradients if path.samples == 1 else evaluator.accumulate
+        run(attributed, path, bar)
+        errors = attributed.pairs.errors(evaluator.mixes)
+    certificate = whole_certificate(rules.certificates)
+    changes = attributed.pairs.changes(evaluator.mixes)
+    errors, changes = _together_if_only_so(errors, changes, attributed.pairs)
+    report.check(certificate=certificate)
+    _warn_if_incomplete(errors, changes, certificate)
+    return errors
+
+
+def _together_if_only_so(errors: Tensor, changes: Tensor, pairs: PerSample) -> tuple[Tensor, Tensor]:
+    """Errors of all examples together where these are complete and those of each are not: the model mixes them."""
+    joint = pairs.errors(together=True), pairs.changes(together=True)
+    if len(errors) > 1 and bool(_too_large(errors, changes).any()) and not bool(_too_large(*joint).any()):
+        return joint
+    return errors, changes
+
+
+def _too_large(errors: Tensor, changes: Tensor) -> Tensor:
+    eps = torch.finfo(errors.dtype).eps
+    return ~(errors.abs() <= COMPLETE * changes.abs() + 1e4 * eps * (1 + changes.abs().amax()))
+
+
+def _warn_if_incomplete(errors: Tensor, changes: Tensor, certificate: Certificate) -> None:
+    wrong = _too_large(errors, changes)
+    if not bool(wrong.any()):
+        return
+    reasons = [*certificate.switches, *(f"no rule for {name}" for name in certificate.unknown)]
+    because = "; ".join(reasons[:3]) or "values beyond the precision of its dtype; try float64"
+    worst = int((errors.abs().amax(1)).argmax())
+    report.notify(
+        CompletenessWarning,
+        f"The attributions of {int(wrong.any(1).sum())} of {len(errors)} examples do not sum to the difference of"
+        f" outputs (example {worst}: delta {float(errors[worst].abs().amax()):.3g}). Not attributed: {because}.",
+    )
