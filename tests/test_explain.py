@@ -71,6 +71,14 @@ def test_standard_errors_of_sampling_methods(x):
     assert pellucid.explain(mlp(), x, method="smoothgrad", seed=1).standard_error.shape == x.shape
 
 
+def test_rule_based_methods_carry_their_certificate(x):
+    explanation = pellucid.explain(mlp(), x, method="deep_lift")
+    assert {row.operation for row in explanation.certificate.operations} >= {"linear", "tanh"}
+    assert not explanation.certificate.switches
+    assert explanation.delta.abs().max() < 1e-12
+    assert pellucid.explain(mlp(), x).certificate is None
+
+
 def test_warnings_become_data(x):
     model = torch.nn.Sequential(mlp(), torch.nn.Dropout(0.0)).train()
     with pytest.warns(TrainingModeWarning):
@@ -99,9 +107,9 @@ def test_a_named_output(x):
 
 def test_every_method_by_name(x):
     for info in pellucid.methods():
-        arguments = {"baselines": x} if info.name == "gradient_shap" else {}
+        arguments = {"baselines": x} if info.attribution.takes_distribution else {}
         arguments.update({"n_samples": 300} if info.name == "gradient_shap" else {})
-        explanation = pellucid.explain(mlp(), x, method=info.name, **arguments)
+        explanation = pellucid.explain(mlp(activation=torch.nn.ELU), x, method=info.name, **arguments)
         assert explanation.attributions.shape == x.shape
         assert info.summary.endswith(".")
         assert len(info.summary) < 110
@@ -113,6 +121,7 @@ SAVED = {
     "no baseline": lambda x: pellucid.explain(mlp(), x, method="saliency", target=(1,)),
     "no target": lambda x: pellucid.explain(lambda v: (v**2).sum(1), x),
     "tuple": lambda x: pellucid.explain(TwoInputs(), (x, x[:, :2]), target=[0, 1, 0], baselines=(0.1, 0.2)),
+    "rules": lambda x: pellucid.explain(mlp(), x, method="deep_lift"),
     "sampled": lambda x: pellucid.explain(mlp(), x.bfloat16().double(), method="vargrad", seed=2),
 }
 

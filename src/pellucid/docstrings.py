@@ -19,8 +19,8 @@ ARGUMENTS: dict[str, str] = {
     " floating-point one is explained; see pellucid.select_output for another.",
     "model": "The model to explain: a torch.nn.Module or any callable, as for forward_func of other methods.",
     "custom_attribution_func": "Puts another formula in place of multipliers times differences: a function of"
-    " (multipliers), (multipliers, inputs) or (multipliers, inputs, baselines), each a tuple of tensors with one row per"
-    " pair of example and reference, that returns a tuple of tensors shaped as the multipliers.",
+    " (multipliers), (multipliers, inputs) or (multipliers, inputs, baselines), each a tuple of tensors with one row"
+    " per pair of example and reference, that returns a tuple of tensors shaped as the multipliers.",
     "rule": "rescale, or reveal_cancel, which treats positive and negative contributions to each activation apart.",
     "strict": "Whether operations without a rule and decisions that differ from the reference are refused.",
     "choices": "Rules of your own for operations, modules or autograd functions (pellucid.rules).",

@@ -93,6 +93,7 @@ def explain(
         delta=report.delta,
         standard_error=_structured(inputs, report.standard_error),
         n_steps=report.n_steps,
+        certificate=report.certificate,
         cost=Cost(report.rows, report.calls, time.perf_counter() - start),
         warnings=tuple(report.notices),
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from pellucid._core.report import Notice
+from pellucid._core.rules import Certificate, OperationReport
 from pellucid._core.structure import like
 from pellucid.errors import invalid_value
 from pellucid.typing import Tensors
@@ -54,6 +55,7 @@ class Explanation:
         delta: completeness error per example, shape (N,), where the method has one.
         standard_error: standard error of each attribution, where the method samples.
         n_steps: integration steps taken, per example where they differ.
+        certificate: for rule-based methods, what each operation got and what could not be attributed.
         cost: model evaluations and time.
         warnings: what was warned about, as data.
     """
@@ -68,6 +70,7 @@ class Explanation:
     delta: Tensor | None = None
     standard_error: Tensors | None = None
     n_steps: int | Tensor | None = None
+    certificate: Certificate | None = None
     cost: Cost = field(default_factory=lambda: Cost(0, 0, 0.0))
     warnings: tuple[Notice, ...] = ()
 
@@ -104,6 +107,7 @@ class Explanation:
             "settings": dict(self.settings),
             "cost": asdict(self.cost),
             "warnings": [asdict(w) for w in self.warnings],
+            "certificate": None if self.certificate is None else self.certificate.to_dict(),
             **structure,
         }
         save_file(tensors, str(path), metadata={"pellucid": json.dumps(header)})
@@ -223,7 +227,16 @@ def _unpacked(tensors: dict[str, Tensor], header: dict[str, Any]) -> Explanation
         settings=header["settings"],
         cost=Cost(**header["cost"]),
         warnings=tuple(Notice(**w) for w in header["warnings"]),
+        certificate=_certificate(header["certificate"]),
     )
+
+
+def _certificate(stored: dict[str, Any] | None) -> Certificate | None:
+    if stored is None:
+        return None
+    lists = {name: tuple(value) for name, value in stored.items() if isinstance(value, list)}
+    operations = tuple(OperationReport(**row) for row in stored["operations"])
+    return Certificate(**{**stored, **lists, "operations": operations})
 
 
 def _tuple(value: Tensors) -> tuple[Tensor, ...]:

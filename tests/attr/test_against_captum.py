@@ -5,6 +5,7 @@ import warnings
 
 import pytest
 import torch
+from torch import nn
 
 from pellucid import attr
 from tests.models import DOUBLE, TwoInputs, cnn, mlp
@@ -128,11 +129,15 @@ def test_interpolate(shape, dims, mode):
 
 
 NAMES = [
-    "Saliency",
+    "DeepLift",
+    "DeepLiftShap",
+    "Deconvolution",
+    "GradientShap",
+    "GuidedBackprop",
     "InputXGradient",
     "IntegratedGradients",
-    "GradientShap",
     "NoiseTunnel",
+    "Saliency",
 ]
 
 
@@ -150,3 +155,66 @@ def test_same_names_and_arguments(name):
             if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
                 assert list(ours)[place] == argument
     assert getattr(captum, name).get_name is not None
+
+
+ACTIVATIONS = [nn.ReLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.LeakyReLU, nn.Softplus]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_deep_lift_where_captum_has_a_rule(activation):
+    x, base = questions()[0][1]["inputs"], questions()[0][2]
+    model = mlp(activation=activation)
+    for baselines in (base, base[:1], 0.3):
+        theirs, ours = both(
+            "DeepLift", model, {"inputs": x, "target": [0, 2, 1]}, baselines=baselines, return_convergence_delta=True
+        )
+        assert equal(theirs[0], ours[0], 1e-9)
+        assert ours[1].abs().max() < 1e-12
+
+
+def test_deep_lift_shap_where_captum_has_a_rule():
+    x, rows = questions()[0][1]["inputs"], torch.randn(4, 5, dtype=DOUBLE)
+    for baselines in (rows, lambda: rows, lambda inputs: rows + inputs.mean() * 0):
+        theirs, ours = both(
+            "DeepLiftShap",
+            mlp(activation=nn.ReLU),
+            {"inputs": x, "target": 1},
+            baselines=baselines,
+            return_convergence_delta=True,
+        )
+        assert equal(theirs[0], ours[0], 1e-9)
+        assert ours[1].shape == theirs[1].shape == (12,)
+
+
+def customs():
+    yield lambda m: tuple(v * 2 for v in m)
+    yield lambda m, x: tuple(a * b for a, b in zip(m, x, strict=True))
+    yield lambda m, x, b: tuple(a * (c - d) ** 2 for a, c, d in zip(m, x, b, strict=True))
+
+
+@pytest.mark.parametrize("custom", list(customs()))
+@pytest.mark.parametrize("name", ["DeepLift", "DeepLiftShap"])
+def test_custom_attribution_functions(name, custom):
+    x, base = questions()[0][1]["inputs"], questions()[0][2]
+    theirs, ours = both(name, mlp(), {"inputs": x, "target": 1}, baselines=base, custom_attribution_func=custom)
+    assert equal(theirs, ours, 1e-9)
+    delta = getattr(attr, name)(mlp()).attribute(
+        x, base, target=1, custom_attribution_func=custom, return_convergence_delta=True
+    )[1]
+    assert delta.abs().max() < 1e-12  # theirs compares the custom values with the difference of outputs
+
+
+@pytest.mark.parametrize("name", ["GuidedBackprop", "Deconvolution"])
+@pytest.mark.parametrize("inplace", [False, True])
+def test_rectifier_rules(name, inplace):
+    class Separate(nn.ReLU):
+        def __init__(self):
+            super().__init__(inplace=inplace)
+
+    x = questions()[0][1]["inputs"]
+    assert equal(*both(name, mlp(activation=Separate), {"inputs": x, "target": [0, 2, 1]}))
+    image = questions()[6][1]["inputs"]
+    convolutional = nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.ReLU(inplace=inplace), nn.MaxPool2d(2), nn.Conv2d(4, 3, 3), nn.ReLU(), nn.Flatten()
+    ).to(DOUBLE)
+    assert equal(*both(name, convolutional, {"inputs": image, "target": 2}))

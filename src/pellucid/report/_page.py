@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import invalid_value
+from pellucid.report._certificate import CertificateView, certificate_view
 from pellucid.report._panels import Panel, panel_of
 from pellucid.report._pictures import picture_uri
 from pellucid.report._subject import Subject
@@ -85,6 +86,7 @@ class MethodRow:
     seconds: str
     warnings: list[tuple[str, str]]
     settings: list[tuple[str, str]]
+    certificate: CertificateView | None
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,7 @@ def _method_row(explanation: Explanation, run: Run) -> MethodRow:
         seconds=f"{explanation.cost.seconds:.2f}",
         warnings=[(notice.category, notice.message) for notice in explanation.warnings],
         settings=settings,
+        certificate=certificate_view(explanation.certificate),
     )
 
 
