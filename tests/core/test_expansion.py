@@ -131,6 +131,17 @@ def test_noise_tunnel_does_not_expand_graphs(graph):
     assert torch.allclose(found, expected, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore::pellucid.errors.SamplingWarning")
+def test_noise_tunnel_does_not_mix_statistics_over_the_batch(generator):
+    """A copied batch has the same mean as the batch, so a model that subtracts it must not be probed with a copy."""
+    x = torch.randn(4, 5, dtype=DOUBLE, generator=generator)
+    model = mlp()
+    tunnel = NoiseTunnel(Saliency(lambda v: model(v - v.mean(0))))
+    settings = {"stdevs": 0.8, "nt_samples": 6, "seed": 3, "target": 1, "abs": False}
+    together = tunnel.attribute(x, **settings)
+    assert torch.allclose(together, tunnel.attribute(x, nt_samples_batch_size=1, **settings), atol=1e-14)
+
+
 def test_row_arguments_follow_their_examples(generator):
     x = torch.randn(3, 4, dtype=DOUBLE, generator=generator)
     scale = torch.randn(3, dtype=DOUBLE, generator=generator)

@@ -82,17 +82,23 @@ class Evaluator:
         leaves = tuple(v.detach().clone().requires_grad_() for v in values)  # it differentiates inside itself
         return output_tensor(self.site.run_whole(leaves)).detach()
 
-    def doubles(self) -> bool:
-        """Tell whether the batch, put twice into one pass, gives its outputs twice."""
+    def stands_beside(self, others: tuple[Tensor, ...]) -> bool:
+        """Tell whether the batch gives its outputs also behind a batch of other values in the same pass.
+
+        The other values must differ: a model that works with statistics over the batch does not notice a
+        copy of it.
+        """
         expected = self.outputs()
-        doubled = tuple(torch.cat([x, x]) for x in self.question.inputs)
+        both = _appended(others, self.question.inputs)
         report.count(2 * self.site.examples)
         with torch.no_grad():
             try:
-                found = output_tensor(self.site.run_rows(doubled, self.all, 2))
+                found = output_tensor(self.site.run_rows(both, self.all, 2))
             except _SHAPE_ERRORS:
                 return False
-        return expected.dim() > 0 and agree(found, torch.cat([expected, expected]))
+        if found.dim() == 0 or expected.dim() == 0 or len(found) != 2 * self.site.examples:
+            return False
+        return agree(found[self.site.examples :], expected)
 
     # -- gradients
 
@@ -269,10 +275,10 @@ def agree(found: Tensor, expected: Tensor) -> bool:
     return bool(torch.allclose(found, expected, rtol=0.0, atol=float(scale) * eps**0.6 + eps, equal_nan=True))
 
 
-def rows_are_independent(question: Question) -> bool:
-    """Tell whether a doubled batch gives the outputs of the batch as it is, twice."""
+def rows_are_independent(question: Question, others: tuple[Tensor, ...]) -> bool:
+    """Tell whether a batch gives the same outputs with and without other values in the same pass."""
     with evaluating(question) as evaluator:
-        return evaluator.doubles()
+        return evaluator.stands_beside(others)
 
 
 def gradients_at_inputs(

@@ -132,7 +132,7 @@ class NoiseTunnel(Attribution):
         random = "generator" in self._parameters()
         seeds = draw_seeds(2 * count, generator, seed)
         copies = _Copies(question, noise, seeds[:count], rows, kwargs)
-        together = 1 if random else _copies_together(question, count, cap)
+        together = 1 if random else _copies_together(copies, count, cap)
 
         moments: Moments | None = None
         deltas = []
@@ -194,11 +194,12 @@ class NoiseTunnel(Attribution):
             )
 
 
-def _copies_together(question: Question, count: int, cap: int | None) -> int:
+def _copies_together(copies: _Copies, count: int, cap: int | None) -> int:
     """How many noisy copies of the batch go into one call of the wrapped method."""
+    question = copies.question
     wanted = cap or max(1, RowLimit.of(question.inputs, None).rows // question.site.examples)
     wanted = min(wanted, count)
-    return wanted if wanted == 1 or rows_are_independent(question) else 1
+    return wanted if wanted == 1 or rows_are_independent(question, copies.noisy(0)) else 1
 
 
 class _Copies:
