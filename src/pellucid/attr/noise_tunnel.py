@@ -222,13 +222,13 @@ class _Copies:
 
     def inputs(self, chosen: range) -> Tensors:
         """Noisy inputs of the chosen copies, copy after copy."""
-        copies = []
-        for k in chosen:
-            generator = generator_of(self.seeds[k])
-            copies.append(
-                [self._noisy(x, s, generator) for x, s in zip(self.question.inputs, self.stdevs, strict=True)]
-            )
+        copies = [self.noisy(k) for k in chosen]
         return like(self.question.template, [torch.cat(parts) for parts in zip(*copies, strict=True)])
+
+    def noisy(self, k: int) -> tuple[Tensor, ...]:
+        """The k-th noisy copy of the batch."""
+        generator = generator_of(self.seeds[k])
+        return tuple(self._noisy(x, s, generator) for x, s in zip(self.question.inputs, self.stdevs, strict=True))
 
     @staticmethod
     def _noisy(x: Tensor, stdev: float, generator: torch.Generator) -> Tensor:
