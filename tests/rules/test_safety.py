@@ -297,3 +297,20 @@ def test_compiled_models_run_eagerly():
     assert torch.equal(lifted(torch.compile(inner), x)[1].multipliers[0], expected)
     nested = torch.compile(inner)
     assert torch.equal(lifted(lambda z: nested(z), x)[1].multipliers[0], expected)
+
+
+def test_writes_into_what_autograd_has_saved():
+    """Plain autograd refuses this model; the state is constant at first and written in place later."""
+
+    def model(x):
+        state = torch.ones(3, 5)
+        parts = []
+        for t in range(3):
+            parts.append(x.exp() * state)
+            state.add_(t + 1.0)
+        return sum(parts)
+
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        x = torch.randn(3, 5, requires_grad=True)
+        model(x).sum().backward()
+    assert incompleteness(model, torch.randn(3, 5)) < 1e-13

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from pellucid.errors import UnsupportedModelError, invalid_value
 Inputs = tuple[Tensor, ...]
 Forward = Callable[..., Any]
 Select = Callable[[Any], Tensor]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -116,18 +118,11 @@ def deep_lift_gradients(
         Multipliers, both outputs and the certificate.
     """
     table = choices.applied_to(deep_lift_table(rule, strict=strict))
-    ledger, tape, keeper = Ledger(table.name), Tape(), Keeper()
-    with eager(), torch.inference_mode(False), torch.enable_grad(), restored_generators(inputs) as restore:
-        first = RuledPass(table, ledger, tape, keeper)
-        _, reference_outputs, _ = _run(first, forward, baselines, select)
-        restore()
-        tape.rewind()
-        second = RuledPass(table, ledger, tape, keeper)
-        leaves, outputs, active = _run(second, forward, inputs, select, finish=tape.finish)
-        gradients = _differentiate(outputs, leaves, active)
-    outputs, reference_outputs = outputs.detach(), reference_outputs.detach()
-    if not active and not torch.equal(outputs, reference_outputs):
-        ledger.switch(_NO_PATH)
+    with _surroundings(inputs) as restore:
+        found = _retried(
+            lambda careful: _paired(table, forward, inputs, baselines, select, restore, careful), restore
+        )
+    ledger, gradients, outputs, reference_outputs = found
     certificate = ledger.certificate(outputs - reference_outputs)
     if strict and certificate.switches:
         raise UnsupportedModelError(certificate.switches[0] + ". Pass strict=False to accept that.")
@@ -154,11 +149,55 @@ def modified_gradients(
             "rules", rules.name, "its rules need a reference pass", "it to deep_lift_gradients"
         )
     table = choices.applied_to(rules)
+    with _surroundings(inputs) as restore:
+        return _retried(lambda careful: _single(table, forward, inputs, select, careful), restore)
+
+
+@contextlib.contextmanager
+def _surroundings(inputs: Inputs) -> Iterator[Callable[[], None]]:
+    with eager(), torch.inference_mode(False), torch.enable_grad(), restored_generators(inputs) as restore:
+        yield restore
+
+
+def _retried(attempt: Callable[[bool], Result], restore: Callable[[], None]) -> Result:
+    """Attempt once; where the model writes into what autograd has saved, again with copies of constants."""
+    try:
+        return attempt(False)
+    except RuntimeError as error:
+        if "modified by an inplace operation" not in str(error):
+            raise
+    restore()
+    return attempt(True)
+
+
+def _paired(
+    table: RuleTable,
+    forward: Forward,
+    inputs: Inputs,
+    baselines: Inputs,
+    select: Select,
+    restore: Callable[[], None],
+    careful: bool,
+) -> tuple[Ledger, Inputs, Tensor, Tensor]:
+    ledger, tape, keeper = Ledger(table.name), Tape(), Keeper()
+    first = RuledPass(table, ledger, tape, keeper, copies_constants=careful)
+    _, reference_outputs, _ = _run(first, forward, baselines, select)
+    restore()
+    tape.rewind()
+    second = RuledPass(table, ledger, tape, keeper, copies_constants=careful)
+    leaves, outputs, active = _run(second, forward, inputs, select, finish=tape.finish)
+    gradients = _differentiate(outputs, leaves, active)
+    outputs, reference_outputs = outputs.detach(), reference_outputs.detach()
+    if not active and not torch.equal(outputs, reference_outputs):
+        ledger.switch(_NO_PATH)
+    return ledger, gradients, outputs, reference_outputs
+
+
+def _single(table: RuleTable, forward: Forward, inputs: Inputs, select: Select, careful: bool) -> Gradients:
     ledger = Ledger(table.name)
-    with eager(), torch.inference_mode(False), torch.enable_grad(), restored_generators(inputs):
-        single = RuledPass(table, ledger, None, Keeper())
-        leaves, outputs, active = _run(single, forward, inputs, select)
-        gradients = _differentiate(outputs, leaves, active)
+    single = RuledPass(table, ledger, None, Keeper(), copies_constants=careful)
+    leaves, outputs, active = _run(single, forward, inputs, select)
+    gradients = _differentiate(outputs, leaves, active)
     return Gradients(gradients, outputs.detach(), ledger.certificate())
 
 

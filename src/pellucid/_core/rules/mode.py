@@ -46,10 +46,21 @@ class RuledPass(TorchFunctionMode):
         ledger: Where the pass writes down what it met.
         tape: The record of the reference pass, for methods that have one.
         keeper: Copy on write for recorded calls; shared by the two passes of a pair.
+        copies_constants: Whether linear operations get copies of their constants, for models that write
+            into tensors which autograd has saved.
     """
 
-    def __init__(self, table: RuleTable, ledger: Ledger, tape: Tape | None, keeper: Keeper) -> None:
+    def __init__(
+        self,
+        table: RuleTable,
+        ledger: Ledger,
+        tape: Tape | None,
+        keeper: Keeper,
+        *,
+        copies_constants: bool = False,
+    ) -> None:
         super().__init__()
+        self._copies_constants = copies_constants
         self._table = table
         self._ledger = ledger
         self._tape = tape
@@ -243,6 +254,8 @@ class RuledPass(TorchFunctionMode):
             chosen = table.rule_for(operation.name, kind)
         if chosen is NATIVE:
             self._saw(operation.name, "linear" if kind in _LINEAR_KINDS else NATIVE.name)
+            if self._copies_constants and not operation.writes:
+                args = tuple(_copied(value) for value in args)
             result = func(*args, **kwargs)
             if self._sums is not None:
                 self._sums.note(operation, args, kwargs, result)
@@ -389,6 +402,11 @@ def _fills_by_mask(args: Arguments) -> bool:
     return index.shape == target.shape and (
         isinstance(value, int | float) or (isinstance(value, Tensor) and value.dim() == 0)
     )
+
+
+def _copied(value: Any) -> Any:
+    constant = isinstance(value, Tensor) and not value.requires_grad and value.is_floating_point()
+    return value.clone() if constant else value
 
 
 def _unchanged(tensor: Tensor) -> Tensor:
