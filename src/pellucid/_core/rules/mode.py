@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from pellucid._core.rules.call import Call, Keeper, Slot, current_autocast, put_back, tensors_in, with_slots
-from pellucid._core.rules.carry import Pullback, carry, never_pulled_back
+from pellucid._core.rules.carry import Pullback, carry, is_carried, never_pulled_back
 from pellucid._core.rules.certificate import Ledger
 from pellucid._core.rules.lines import calling_modules, user_line
 from pellucid._core.rules.operation import Operation, operation_of
@@ -30,7 +30,7 @@ from pellucid._core.rules.regions import DISCRETE, Origin, Regions, meet, spans
 from pellucid._core.rules.storage import base_of, saved_tensors_are_intercepted
 from pellucid._core.rules.sums import SumTracker
 from pellucid._core.rules.switches import Switches, described_in
-from pellucid._core.rules.table import NATIVE, Occurrence, Rule, RuleTable
+from pellucid._core.rules.table import NATIVE, STOP, Occurrence, Rule, RuleTable
 from pellucid._core.rules.tape import Tape, check_shapes
 from pellucid._core.rules.vocabulary import Kind
 
@@ -252,6 +252,12 @@ class RuledPass(TorchFunctionMode):
                     self._saw(operation.name, "expanded")
                     return result
             chosen = table.rule_for(operation.name, kind)
+        if kind is Kind.LAYER and table.first is not None and _enters_directly(args):
+            chosen = table.first
+        if chosen is STOP:
+            self._saw(operation.name, STOP.name)
+            with torch.no_grad():
+                return operation.functional(*args, **kwargs)
         if chosen is NATIVE:
             self._saw(operation.name, "linear" if kind in _LINEAR_KINDS else NATIVE.name)
             if self._copies_constants and not operation.writes:
@@ -402,6 +408,17 @@ def _fills_by_mask(args: Arguments) -> bool:
     return index.shape == target.shape and (
         isinstance(value, int | float) or (isinstance(value, Tensor) and value.dim() == 0)
     )
+
+
+def _enters_directly(args: Arguments) -> bool:
+    """Tell whether the active operand comes from the inputs through native operations only."""
+    waiting: list[Any] = [v.grad_fn for v in args if isinstance(v, Tensor) and v.requires_grad]
+    while waiting:
+        node = waiting.pop()
+        if is_carried(node):
+            return False
+        waiting += [parent for parent, _ in node.next_functions if parent is not None]
+    return True
 
 
 def _copied(value: Any) -> Any:

@@ -68,6 +68,8 @@ class Rule:
 
 
 NATIVE = Rule("gradient", lambda _: None)
+STOP = Rule("constant", lambda _: None)
+"""The operation's result counts as a constant: nothing flows back through it."""
 
 
 def _empty() -> Mapping[Any, Any]:
@@ -95,6 +97,8 @@ class RuleTable:
         functions: Rules for `torch.autograd.Function` classes; None trusts the function's own backward.
         chosen: The user's rules by canonical name, for any call.
         tracks_sums: Whether some rule asks which sum formed an operand.
+        first: Rule for layers which the inputs enter through linear operations only; zeros in the inputs are
+            then replaced by the smallest values that keep a quotient of relevance and value finite.
         override: The user's choice by operation and module.
     """
 
@@ -109,6 +113,7 @@ class RuleTable:
     functions: Mapping[type, FunctionRule | None] = field(default_factory=_empty)
     chosen: Mapping[str, Rule] = field(default_factory=_empty)
     tracks_sums: bool = False
+    first: Rule | None = None
     override: Override | None = None
 
     def rule_for(self, name: str, kind: Kind) -> Rule:
