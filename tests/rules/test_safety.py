@@ -312,3 +312,17 @@ def test_writes_into_what_autograd_has_saved():
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         plain.backward()
     assert incompleteness(model, torch.randn(3, 5)) < 1e-13
+
+
+def test_writes_into_one_of_several_views():
+    """Plain autograd refuses this as well, and inference allows it."""
+
+    def model(x):
+        gates = x.exp() * 2
+        first, second = gates.chunk(2, 1)
+        first.sigmoid_()
+        for row in second:
+            row.tanh_()
+        return gates * first.sum(1, keepdim=True)
+
+    assert incompleteness(model, torch.randn(3, 6)) < 1e-13

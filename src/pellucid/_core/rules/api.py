@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core.rules.call import Keeper
+from pellucid._core.rules.careful import FORBIDDEN_WRITES
 from pellucid._core.rules.certificate import Certificate, Ledger
 from pellucid._core.rules.deeplift_tables import deep_lift_table
 from pellucid._core.rules.environment import eager, restored_generators, uncompiled
@@ -160,11 +162,11 @@ def _surroundings(inputs: Inputs) -> Iterator[Callable[[], None]]:
 
 
 def _retried(attempt: Callable[[bool], Result], restore: Callable[[], None]) -> Result:
-    """Attempt once; where the model writes into what autograd has saved, again with copies of constants."""
+    """Attempt once; where autograd forbids the model's in-place writes, again with more care."""
     try:
         return attempt(False)
     except RuntimeError as error:
-        if "modified by an inplace operation" not in str(error):
+        if not any(words in str(error) for words in FORBIDDEN_WRITES):
             raise
     restore()
     return attempt(True)
@@ -180,13 +182,14 @@ def _paired(
     careful: bool,
 ) -> tuple[Ledger, Inputs, Tensor, Tensor]:
     ledger, tape, keeper = Ledger(table.name), Tape(), Keeper()
-    first = RuledPass(table, ledger, tape, keeper, copies_constants=careful)
-    _, reference_outputs, _ = _run(first, forward, baselines, select)
+    with closing(RuledPass(table, ledger, tape, keeper, careful=careful)) as first:
+        _, reference_outputs, _ = _run(first, forward, baselines, select)
     restore()
     tape.rewind()
-    second = RuledPass(table, ledger, tape, keeper, copies_constants=careful)
-    leaves, outputs, active = _run(second, forward, inputs, select, finish=tape.finish)
-    gradients = _differentiate(outputs, leaves, active)
+    with closing(RuledPass(table, ledger, tape, keeper, careful=careful)) as second:
+        leaves, outputs, active = _run(second, forward, inputs, select)
+        tape.finish()
+        gradients = _differentiate(outputs, leaves, active)
     outputs, reference_outputs = outputs.detach(), reference_outputs.detach()
     if not active and not torch.equal(outputs, reference_outputs):
         ledger.switch(_NO_PATH)
@@ -221,31 +224,19 @@ def relevances(
 
 def _single(table: RuleTable, forward: Forward, inputs: Inputs, select: Select, careful: bool) -> Gradients:
     ledger = Ledger(table.name)
-    single = RuledPass(table, ledger, None, Keeper(), copies_constants=careful)
-    leaves, outputs, active = _run(single, forward, inputs, select)
-    gradients = _differentiate(outputs, leaves, active)
+    with closing(RuledPass(table, ledger, None, Keeper(), careful=careful)) as single:
+        leaves, outputs, active = _run(single, forward, inputs, select)
+        gradients = _differentiate(outputs, leaves, active)
     return Gradients(gradients, outputs.detach(), ledger.certificate())
 
 
-def _run(
-    engine: RuledPass,
-    forward: Forward,
-    values: Inputs,
-    select: Select,
-    finish: Callable[[], None] | None = None,
-) -> tuple[Inputs, Tensor, bool]:
+def _run(engine: RuledPass, forward: Forward, values: Inputs, select: Select) -> tuple[Inputs, Tensor, bool]:
     """Run one pass; return its leaves, the explained outputs and whether these depend on the leaves."""
     leaves = tuple((v.clone() if v.is_inference() else v).detach().requires_grad_() for v in values)
     entered = engine.admit(leaves)
-    try:
-        with engine:
-            outputs = select(uncompiled(forward)(*entered))
-        active = engine.check(outputs)
-        if finish is not None:
-            finish()
-    finally:
-        engine.close()
-    return leaves, outputs, active
+    with engine:
+        outputs = select(uncompiled(forward)(*entered))
+    return leaves, outputs, engine.check(outputs)
 
 
 def _differentiate(outputs: Tensor, leaves: Inputs, active: bool) -> Inputs:

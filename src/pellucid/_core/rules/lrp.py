@@ -180,6 +180,6 @@ def _relevance(pairs: Iterable[tuple[Tensor | None, Tensor]]) -> float:
     total = 0.0
     for g, value in pairs:
         if g is not None:
-            finite = torch.where((g == 0) | ~value.isfinite(), 0, g * value)
-            total += float(finite.sum())
+            finite = torch.where((g == 0) | ~value.isfinite(), 0, g.conj() * value)
+            total += float(finite.real.sum())
     return total

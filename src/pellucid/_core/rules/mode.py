@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from pellucid._core.rules.call import Call, Keeper, Slot, current_autocast, put_back, tensors_in, with_slots
+from pellucid._core.rules.careful import natively, natively_careful
 from pellucid._core.rules.carry import Pullback, carry, is_carried, never_pulled_back
 from pellucid._core.rules.certificate import Ledger
 from pellucid._core.rules.lines import calling_modules, user_line
@@ -46,8 +47,7 @@ class RuledPass(TorchFunctionMode):
         ledger: Where the pass writes down what it met.
         tape: The record of the reference pass, for methods that have one.
         keeper: Copy on write for recorded calls; shared by the two passes of a pair.
-        copies_constants: Whether linear operations get copies of their constants, for models that write
-            into tensors which autograd has saved.
+        careful: Whether linear operations run so that the model may write into anything, see careful.py.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class RuledPass(TorchFunctionMode):
         tape: Tape | None,
         keeper: Keeper,
         *,
-        copies_constants: bool = False,
+        careful: bool = False,
     ) -> None:
         super().__init__()
-        self._copies_constants = copies_constants
+        self._careful = careful
         self._table = table
         self._ledger = ledger
         self._tape = tape
@@ -260,9 +260,7 @@ class RuledPass(TorchFunctionMode):
                 return operation.functional(*args, **kwargs)
         if chosen is NATIVE:
             self._saw(operation.name, "linear" if kind in _LINEAR_KINDS else NATIVE.name)
-            if self._copies_constants and not operation.writes:
-                args = tuple(_copied(value) for value in args)
-            result = func(*args, **kwargs)
+            result = (natively_careful if self._careful else natively)(operation, func, args, kwargs)
             if self._sums is not None:
                 self._sums.note(operation, args, kwargs, result)
             return result
@@ -419,11 +417,6 @@ def _enters_directly(args: Arguments) -> bool:
             return False
         waiting += [parent for parent, _ in node.next_functions if parent is not None]
     return True
-
-
-def _copied(value: Any) -> Any:
-    constant = isinstance(value, Tensor) and not value.requires_grad and value.is_floating_point()
-    return value.clone() if constant else value
 
 
 def _unchanged(tensor: Tensor) -> Tensor:
