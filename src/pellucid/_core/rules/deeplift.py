@@ -39,7 +39,7 @@ def secant_slope(call: Call, reference: Call) -> Tensor:
     A kink between x and x' shows in the gradients, and there the quotient stays.
     """
     x, start = at_least_single(call.operands[0]), at_least_single(reference.operands[0])
-    y, first = at_least_single(call.results[0]), at_least_single(reference.results[0])
+    y, first = at_least_single(call.result()), at_least_single(reference.result())
     change = x - start
     slope = (y - first).div_(change)
     half_digits = torch.finfo(call.operands[0].dtype).eps ** 0.5
@@ -64,7 +64,7 @@ def _use_gradients(slope: Tensor, places: Tensor, call: Call, reference: Call) -
 
 
 def _gradient(call: Call, at: Sequence[Tensor]) -> Tensor:
-    return vjp(lambda *x: (call.again(*x)[0].sum(),), at, (call.results[0].new_ones(()),))[0]
+    return vjp(lambda *x: (call.again(*x)[0].sum(),), at, (call.operands[0].new_ones(()),))[0]
 
 
 def _rescale(occurrence: Occurrence) -> Pullback:
@@ -156,6 +156,6 @@ def _mixture(change: Tensor, high: Tensor, low: Tensor) -> Tensor:
     return torch.where(flat, torch.full_like(weight, 0.5), weight)
 
 
-RESCALE = Rule("rescale", _rescale)
+RESCALE = Rule("rescale", _rescale, frugal=True)
 PRODUCT = Rule("product", _product)
 SECANT = Rule("secant of a convex function", _secant)

@@ -21,13 +21,13 @@ from torch.overrides import TorchFunctionMode
 
 from pellucid._core.rules.call import Call, Keeper, Slot, current_autocast, put_back, tensors_in, with_slots
 from pellucid._core.rules.careful import natively, natively_careful
-from pellucid._core.rules.carry import Pullback, carry, is_carried, never_pulled_back
+from pellucid._core.rules.carry import Pullback, carry, enters_directly, never_pulled_back
 from pellucid._core.rules.certificate import Ledger
 from pellucid._core.rules.lines import calling_modules, user_line
 from pellucid._core.rules.operation import Operation, operation_of
 from pellucid._core.rules.provenance import Provenance
 from pellucid._core.rules.refusals import refused
-from pellucid._core.rules.regions import DISCRETE, Origin, Regions, meet, spans
+from pellucid._core.rules.regions import DISCRETE, Origin, Regions, fills_by_mask, meet, spans
 from pellucid._core.rules.storage import base_of, saved_tensors_are_intercepted
 from pellucid._core.rules.sums import SumTracker
 from pellucid._core.rules.switches import Switches, described_in
@@ -99,7 +99,7 @@ class RuledPass(TorchFunctionMode):
     ) -> Any:
         operation = operation_of(func)
         kwargs = kwargs or {}
-        if operation.name == "__setitem__" and _fills_by_mask(args):
+        if operation.name == "__setitem__" and fills_by_mask(args):
             operation, func = _MASKED_FILL, torch.Tensor.masked_fill_
         if operation.kind is Kind.INERT:
             return func(*args, **kwargs)
@@ -252,7 +252,7 @@ class RuledPass(TorchFunctionMode):
                     self._saw(operation.name, "expanded")
                     return result
             chosen = table.rule_for(operation.name, kind)
-        if kind is Kind.LAYER and table.first is not None and _enters_directly(args):
+        if kind is Kind.LAYER and table.first is not None and enters_directly(args):
             chosen = table.first
         if chosen is STOP:
             self._saw(operation.name, STOP.name)
@@ -332,6 +332,8 @@ class RuledPass(TorchFunctionMode):
             if chosen is None:
                 return None
             pullback = chosen
+        elif rule.frugal:
+            call.forget_cheap_results()
         self._keeper.hold(call)
         return carry(pullback, results, operands)
 
@@ -396,27 +398,6 @@ class RuledPass(TorchFunctionMode):
 
 _MASKED_FILL = operation_of(torch.Tensor.masked_fill_)
 _LINEAR_KINDS = frozenset({Kind.LINEAR, Kind.LAYER})
-
-
-def _fills_by_mask(args: Arguments) -> bool:
-    """Tell whether an item assignment, as in ``h[h < 0] = 0``, fills where a mask of the same shape says."""
-    target, index, value = args
-    if not (isinstance(index, Tensor) and index.dtype == torch.bool and isinstance(target, Tensor)):
-        return False
-    return index.shape == target.shape and (
-        isinstance(value, int | float) or (isinstance(value, Tensor) and value.dim() == 0)
-    )
-
-
-def _enters_directly(args: Arguments) -> bool:
-    """Tell whether the active operand comes from the inputs through native operations only."""
-    waiting: list[Any] = [v.grad_fn for v in args if isinstance(v, Tensor) and v.requires_grad]
-    while waiting:
-        node = waiting.pop()
-        if is_carried(node):
-            return False
-        waiting += [parent for parent, _ in node.next_functions if parent is not None]
-    return True
 
 
 def _unchanged(tensor: Tensor) -> Tensor:
