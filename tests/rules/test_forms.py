@@ -1,4 +1,4 @@
-"""The same function in another form gets the same multipliers: module, functional, in place, fused, by hand."""
+"""Another form of a function gets the same multipliers: module, functional, in place, fused, by hand."""
 
 import math
 

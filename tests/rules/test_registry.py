@@ -85,3 +85,16 @@ def test_rules_by_module_and_operation():
 def test_unknown_module_name():
     with pytest.raises(InvalidValueError, match="no modules of these names"):
         by_module(Two(), {"c": NATIVE})
+
+
+def test_rule_of_the_user_sees_results_of_both_passes():
+    def difference(occurrence):
+        call, reference = occurrence.pair
+        change = call.results[0] - reference.results[0]
+        return lambda gradients: (gradients[0] * change,)
+
+    x = torch.randn(3, 5)
+    (start,), result = lifted(
+        torch.relu, x, select=lambda y: y.sum(1), choices=Choices(rules={"relu": Rule("d", difference)})
+    )
+    torch.testing.assert_close(result.multipliers[0], x.relu() - start.relu())

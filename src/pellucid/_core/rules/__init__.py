@@ -7,17 +7,19 @@ from pellucid._core.rules.api import (
     Multipliers,
     deep_lift_gradients,
     modified_gradients,
+    relevances,
 )
 from pellucid._core.rules.certificate import Certificate, OperationReport
 from pellucid._core.rules.guided import DECONVOLUTION, GUIDED
 from pellucid._core.rules.registry import by_module, visible
-from pellucid._core.rules.table import NATIVE, Occurrence, Rule, RuleTable
+from pellucid._core.rules.table import NATIVE, STOP, Occurrence, Rule, RuleTable
 
 __all__ = [
     "DECONVOLUTION",
     "GUIDED",
     "NATIVE",
     "NO_CHOICES",
+    "STOP",
     "Certificate",
     "Choices",
     "Gradients",
@@ -29,5 +31,6 @@ __all__ = [
     "by_module",
     "deep_lift_gradients",
     "modified_gradients",
+    "relevances",
     "visible",
 ]

@@ -60,14 +60,19 @@ class Rule:
         linearise: Returns the pullback at one call; None means the operation's own gradient.
         of_sums: Whether the rule, for one operand that is a sum, belongs to the sum as well: its pullback
             then leads to the operands of the sum.
+        frugal: Whether the rule asks for results through `Call.result` only, so that a reference pass need
+            not keep those that are cheap to compute again.
     """
 
     name: str
     linearise: Callable[[Occurrence], Pullback | None]
     of_sums: bool = False
+    frugal: bool = False
 
 
 NATIVE = Rule("gradient", lambda _: None)
+STOP = Rule("constant", lambda _: None)
+"""The operation's result counts as a constant: nothing flows back through it."""
 
 
 def _empty() -> Mapping[Any, Any]:
@@ -95,6 +100,8 @@ class RuleTable:
         functions: Rules for `torch.autograd.Function` classes; None trusts the function's own backward.
         chosen: The user's rules by canonical name, for any call.
         tracks_sums: Whether some rule asks which sum formed an operand.
+        first: Rule for layers which the inputs enter through linear operations only; zeros in the inputs are
+            then replaced by the smallest values that keep a quotient of relevance and value finite.
         override: The user's choice by operation and module.
     """
 
@@ -109,6 +116,7 @@ class RuleTable:
     functions: Mapping[type, FunctionRule | None] = field(default_factory=_empty)
     chosen: Mapping[str, Rule] = field(default_factory=_empty)
     tracks_sums: bool = False
+    first: Rule | None = None
     override: Override | None = None
 
     def rule_for(self, name: str, kind: Kind) -> Rule:
