@@ -22,7 +22,7 @@ TEST_SHARE = 0.4
 EPOCHS = 12
 SHOWN_RIGHT = 8
 SHOWN_WRONG = 6
-METHODS = ("integrated_gradients", "gradient_shap", "input_x_gradient", "saliency", "smoothgrad")
+METHODS = ("integrated_gradients", "deep_lift", "gradient_shap", "guided_backprop", "smoothgrad")
 WEIGHTS = "PELLUCID_DIGITS_WEIGHTS"
 
 

@@ -20,6 +20,15 @@ _MEANINGS = {
     "constant": "taken as a constant",
     "seen through": "a cut of the gradient that was looked through",
     "path integral": "integrated along the path from reference to input",
+    "secant of a convex function": "shares its change by slopes between reference and input, exactly",
+    "softmax, by logarithmic means": "shares its change in closed form, exactly",
+    "normalisation": "shares its change in closed form, exactly",
+    "order statistic, exact path integral": "integrated exactly, piece by piece",
+    "recurrent layer, closed form": "all its steps in closed form, exactly",
+    "guided backpropagation": "lets positive gradients through where it is active",
+    "deconvolution": "lets positive gradients through",
+    "epsilon": "shares relevance by contributions",
+    "identity": "passes relevance on",
 }
 _COMPLETE = "DeepLIFT"
 

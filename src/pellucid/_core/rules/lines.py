@@ -12,6 +12,7 @@ import torch
 
 _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
 _OURS = str(Path(__file__).resolve().parents[2]) + os.sep  # the whole package
+_SELECTION = str(Path(__file__).resolve().parents[1] / "output.py")
 
 
 @functools.cache
@@ -23,6 +24,8 @@ def user_line() -> str:
     """Return ``file:line in function`` of the innermost frame that is neither torch's nor ours."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 # the documented way to walk without building a traceback
     while frame is not None and not _belongs_to_user(frame.f_code.co_filename):
+        if frame.f_code.co_filename == _SELECTION:
+            return "the selection of the target"
         frame = frame.f_back
     if frame is None:
         return "an unknown line"
