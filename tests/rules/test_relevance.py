@@ -107,7 +107,7 @@ def test_rule_equals_its_definition(name, form, bias):
         expected_shares = [shares(row, w, b).nan_to_num(0, 0, 0) for row in x]
     outputs = layer(x.reshape(3, *shape)).flatten(1).detach() * after
     expected = torch.stack([s @ r for s, r in zip(expected_shares, outputs, strict=True)])
-    torch.testing.assert_close(result.gradients[0].flatten(1), expected, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(result.relevances[0].flatten(1), expected, rtol=1e-6, atol=1e-9)
 
 
 def _with_ones(layer):
@@ -140,7 +140,7 @@ class Residual(nn.Module):
 def test_residual_nets_without_biases_conserve(table):
     model, x = Residual(), torch.rand(3, 2, 6, 6)
     result = relevances(model, (x,), lambda y: y[:, 1], table)
-    torch.testing.assert_close(result.gradients[0].sum((1, 2, 3)), result.outputs, rtol=1e-6, atol=0)
+    torch.testing.assert_close(result.relevances[0].sum((1, 2, 3)), result.outputs, rtol=1e-6, atol=0)
 
 
 class Gated(nn.Module):
@@ -173,14 +173,14 @@ class Gated(nn.Module):
 def test_conservative_propagation_conserves(fused):
     model, x = Gated(fused), torch.randn(3, 5, 8)
     result = relevances(model, (x,), lambda y: y[:, -1, 2], conservative_propagation())
-    torch.testing.assert_close(result.gradients[0].sum((1, 2)), result.outputs, rtol=1e-5, atol=0)
+    torch.testing.assert_close(result.relevances[0].sum((1, 2)), result.outputs, rtol=1e-5, atol=0)
 
 
 def test_fused_and_written_attention_agree():
     x = torch.randn(3, 5, 8)
     models = [Gated(True), Gated(False)]
     models[1].load_state_dict(models[0].state_dict())
-    one, other = (relevances(m, (x,), lambda y: y[:, -1, 2], attention_lrp()).gradients[0] for m in models)
+    one, other = (relevances(m, (x,), lambda y: y[:, -1, 2], attention_lrp()).relevances[0] for m in models)
     torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
 
 
@@ -195,9 +195,9 @@ def test_audit_accounts_for_every_share(table):
     x = torch.randn(3, 5, 8)
     plain = relevances(model, (x,), lambda y: y[:, 1], table)
     result = relevances(model, (x,), lambda y: y[:, 1], audited(table))
-    torch.testing.assert_close(result.gradients, plain.gradients, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(result.relevances, plain.relevances, rtol=1e-12, atol=1e-14)
     absorbed = sum(amount for _, amount in result.certificate.absorbed)
-    assert abs(float(result.outputs.sum() - result.gradients[0].sum()) - absorbed) < 1e-10
+    assert abs(float(result.outputs.sum() - result.relevances[0].sum()) - absorbed) < 1e-10
 
 
 def test_rules_by_layer():
@@ -217,5 +217,5 @@ def test_captum_agrees_on_epsilon():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs = captum.LRP(model).attribute(x, target=1)
-    ours = relevances(model, (x,), lambda y: y[:, 1], composite("epsilon", epsilon(1e-9))).gradients[0]
+    ours = relevances(model, (x,), lambda y: y[:, 1], composite("epsilon", epsilon(1e-9))).relevances[0]
     torch.testing.assert_close(ours, theirs.detach(), rtol=1e-5, atol=1e-7)

@@ -78,6 +78,14 @@ NORM = Rule("constant statistic", _constant_statistic)
 _STOPPED = ("rsqrt", "reciprocal")
 
 
+def _unknown(occurrence: Occurrence) -> Pullback | None:
+    occurrence.ledger.unknown(occurrence.call.name, occurrence.call.line)
+    return None
+
+
+UNKNOWN = Rule("gradient, for want of a rule", _unknown)
+
+
 def composite(
     name: str,
     layer: Rule,
@@ -110,6 +118,7 @@ def composite(
             **{f"{cell}_cell": cell_step(cell) for cell in CELLS},
         },
         region=PASS,
+        fallback=UNKNOWN,
         first=first,
     )
 
