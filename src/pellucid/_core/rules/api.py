@@ -43,6 +43,21 @@ class Gradients:
 
 
 @dataclass(frozen=True)
+class Relevances:
+    """Relevances of the inputs, with the values they belong to.
+
+    Args:
+        relevances: One tensor per input, of its shape.
+        outputs: The explained output of each example, (N,).
+        certificate: Operations, rules, and, where it was asked for, what each operation absorbed.
+    """
+
+    relevances: Inputs
+    outputs: Tensor
+    certificate: Certificate
+
+
+@dataclass(frozen=True)
 class Multipliers:
     """DeepLIFT multipliers, with the two outputs whose difference they attribute.
 
@@ -203,7 +218,7 @@ def _without_zeros(value: Tensor) -> Tensor:
 
 def relevances(
     forward: Forward, inputs: Inputs, select: Select, rules: RuleTable, *, choices: Choices = NO_CHOICES
-) -> Gradients:
+) -> Relevances:
     """Return the relevance of each input: its value times its modified gradient.
 
     Args:
@@ -214,12 +229,13 @@ def relevances(
         choices: Rules of the user's own.
 
     Returns:
-        Relevances in the place of gradients, outputs and the certificate.
+        Relevances, outputs and the certificate.
     """
     if rules.first is not None:
         inputs = tuple(_without_zeros(value) for value in inputs)
     found = modified_gradients(forward, inputs, select, rules, choices=choices)
-    return replace(found, gradients=tuple(g * x for g, x in zip(found.gradients, inputs, strict=True)))
+    shares = tuple(g * x for g, x in zip(found.gradients, inputs, strict=True))
+    return Relevances(shares, found.outputs, found.certificate)
 
 
 def _single(table: RuleTable, forward: Forward, inputs: Inputs, select: Select, careful: bool) -> Gradients:
