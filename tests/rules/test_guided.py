@@ -115,3 +115,38 @@ def test_captum_agrees_on_modules():
             theirs = method(model).attribute(x, target=1)
         ours = modified_gradients(model, (x,), lambda y: y[:, 1], table).gradients[0]
         torch.testing.assert_close(ours, theirs.detach(), rtol=0, atol=1e-14)
+
+
+HAND_WRITTEN = {
+    "mean with magnitude": lambda h: (h + h.abs()) / 2,
+    "half the sum": lambda h: 0.5 * (h + h.abs()),
+    "without its negative part": lambda h: h - h.clamp(max=0),
+    "mask": lambda h: h * (h > 0),
+    "where": lambda h: torch.where(h > 0, h, torch.zeros_like(h)),
+    "scaled mask": lambda h: 3 * h * (h > 0) / 3,
+}
+OTHERS = {
+    "square": lambda h: h * h,
+    "cube": lambda h: h * h * h,
+    "magnitude": lambda h: h * h.sign(),
+    "soft magnitude": lambda h: h * h.tanh(),
+    "bent line": lambda h: h + h * h,
+}
+
+
+@pytest.mark.parametrize("size", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize("name", HAND_WRITTEN)
+def test_rectifiers_written_by_hand_are_found_whatever_the_size_of_values(name, size):
+    x = size * torch.tensor([[1.0, -2.0, 3.0, -0.5]])
+    weights = torch.tensor([1.0, 1.0, -1.0, -1.0])
+    found = modified_gradients(lambda v: HAND_WRITTEN[name](v * 1.0) @ weights, (x,), lambda y: y, GUIDED)
+    torch.testing.assert_close(found.gradients[0], torch.tensor([[1.0, 0.0, 0.0, 0.0]]), rtol=1e-12, atol=1e-12)
+    assert found.certificate.count(GUIDED.name)
+
+
+@pytest.mark.parametrize("size", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_functions_are_not_taken_for_rectifiers(name, size):
+    x = size * torch.tensor([[1.0, -2.0, 3.0, -0.5]])
+    found = modified_gradients(lambda v: OTHERS[name](v * 1.0).sum(1), (x,), lambda y: y, GUIDED)
+    assert not found.certificate.count(GUIDED.name)

@@ -24,7 +24,7 @@ class Pass(NamedTuple):
 
     output: Tensor
     gradients: tuple[Tensor, ...]
-    used: set[int]
+    used: frozenset[int]
     changes: tuple[Tensor, ...] = ()
 
     def first(self, rows: int) -> Pass:
@@ -70,4 +70,4 @@ def plain_gradients(
         )
     found = torch.autograd.grad(selected.sum(), leaves, allow_unused=True)
     gradients = tuple(torch.zeros_like(x) if g is None else g for g, x in zip(found, leaves, strict=True))
-    return Pass(output.detach(), gradients, {i for i, g in enumerate(found) if g is not None})
+    return Pass(output.detach(), gradients, frozenset(i for i, g in enumerate(found) if g is not None))

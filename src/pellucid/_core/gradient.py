@@ -47,7 +47,7 @@ class Evaluator:
         self._plain: Tensor | None = None
         self._checked = False
         self._measuring = False
-        self._used: set[int] | None = None
+        self._used: frozenset[int] | None = None
 
     @property
     def mixes(self) -> bool:
@@ -210,7 +210,7 @@ class Evaluator:
 
     def _noting(self, found: Pass) -> Pass:
         """Note which inputs had influence."""
-        self._used = (self._used or set()) | found.used
+        self._used = (self._used or frozenset()) | found.used
         return found
 
     @contextmanager

@@ -9,10 +9,10 @@ A report is kept per context (so per thread), and only if somebody listens::
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +67,7 @@ class Report:
 _active: ContextVar[Report | None] = ContextVar("pellucid_report", default=None)
 
 
-@contextmanager
+@contextlib.contextmanager
 def recording() -> Iterator[Report]:
     """Collect the reports of all calls made inside the block.
 
@@ -137,7 +137,7 @@ def _users_level() -> int:
     """Stack level, as seen by the caller of ``warnings.warn``, of the first frame outside the package."""
     frame: FrameType | None = sys._getframe(1)
     level = 1
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame is not None and frame.f_code.co_filename.startswith((_PACKAGE, contextlib.__file__)):
         frame = frame.f_back
         level += 1
     return level

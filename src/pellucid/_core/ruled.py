@@ -55,7 +55,7 @@ class PairedRules:
         )
         self.certificates.append(found.certificate)
         change = found.outputs - found.reference_outputs
-        return Pass(seen.output.detach(), found.multipliers, _influential(found.multipliers), (change,))
+        return Pass(seen.output.detach(), found.multipliers, found.used, (change,))
 
 
 @dataclass
@@ -84,7 +84,7 @@ class ModifiedRules:
         seen = _Seen(choose)
         found = modified_gradients(run, values, seen, self.table, choices=self.choices)
         self.certificates.append(found.certificate)
-        return Pass(seen.output.detach(), found.gradients, _influential(found.gradients))
+        return Pass(seen.output.detach(), found.gradients, found.used)
 
 
 class _Seen:
@@ -97,10 +97,6 @@ class _Seen:
     def __call__(self, output: Any) -> Tensor:
         self.output = output_tensor(output)  # detached after the pass: within it, that would be an operation
         return self.choose(self.output)
-
-
-def _influential(gradients: tuple[Tensor, ...]) -> set[int]:
-    return {i for i, g in enumerate(gradients) if bool(g.any())}
 
 
 def whole_certificate(certificates: Iterable[Certificate]) -> Certificate:

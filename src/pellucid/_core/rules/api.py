@@ -35,11 +35,13 @@ class Gradients:
         gradients: One tensor per input, of its shape.
         outputs: The explained output of each example, (N,).
         certificate: Operations, rules, and what could not be attributed.
+        used: Numbers of the inputs that the outputs depend on.
     """
 
     gradients: Inputs
     outputs: Tensor
     certificate: Certificate
+    used: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,14 @@ class Multipliers:
         outputs: The explained output of each input, (N,).
         reference_outputs: The explained output of each baseline, (N,).
         certificate: Operations, rules, and what could not be attributed.
+        used: Numbers of the inputs that the outputs depend on.
     """
 
     multipliers: Inputs
     outputs: Tensor
     reference_outputs: Tensor
     certificate: Certificate
+    used: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -139,11 +143,11 @@ def deep_lift_gradients(
         found = _retried(
             lambda careful: _paired(table, forward, inputs, baselines, select, restore, careful), restore
         )
-    ledger, gradients, outputs, reference_outputs = found
+    ledger, gradients, used, outputs, reference_outputs = found
     certificate = ledger.certificate(outputs - reference_outputs)
     if strict and certificate.switches:
         raise UnsupportedModelError(certificate.switches[0] + ". Pass strict=False to accept that.")
-    return Multipliers(gradients, outputs, reference_outputs, certificate)
+    return Multipliers(gradients, outputs, reference_outputs, certificate, used)
 
 
 def modified_gradients(
@@ -195,7 +199,7 @@ def _paired(
     select: Select,
     restore: Callable[[], None],
     careful: bool,
-) -> tuple[Ledger, Inputs, Tensor, Tensor]:
+) -> tuple[Ledger, Inputs, frozenset[int], Tensor, Tensor]:
     ledger, tape, keeper = Ledger(table.name), Tape(), Keeper()
     with closing(RuledPass(table, ledger, tape, keeper, careful=careful)) as first:
         _, reference_outputs, _ = _run(first, forward, baselines, select)
@@ -204,11 +208,11 @@ def _paired(
     with closing(RuledPass(table, ledger, tape, keeper, careful=careful)) as second:
         leaves, outputs, active = _run(second, forward, inputs, select)
         tape.finish()
-        gradients = _differentiate(outputs, leaves, active)
+        gradients, used = _differentiate(outputs, leaves, active)
     outputs, reference_outputs = outputs.detach(), reference_outputs.detach()
     if not active and not torch.equal(outputs, reference_outputs):
         ledger.switch(_NO_PATH)
-    return ledger, gradients, outputs, reference_outputs
+    return ledger, gradients, used, outputs, reference_outputs
 
 
 def _without_zeros(value: Tensor) -> Tensor:
@@ -242,8 +246,8 @@ def _single(table: RuleTable, forward: Forward, inputs: Inputs, select: Select, 
     ledger = Ledger(table.name)
     with closing(RuledPass(table, ledger, None, Keeper(), careful=careful)) as single:
         leaves, outputs, active = _run(single, forward, inputs, select)
-        gradients = _differentiate(outputs, leaves, active)
-    return Gradients(gradients, outputs.detach(), ledger.certificate())
+        gradients, used = _differentiate(outputs, leaves, active)
+    return Gradients(gradients, outputs.detach(), ledger.certificate(), used)
 
 
 def _run(engine: RuledPass, forward: Forward, values: Inputs, select: Select) -> tuple[Inputs, Tensor, bool]:
@@ -255,8 +259,10 @@ def _run(engine: RuledPass, forward: Forward, values: Inputs, select: Select) ->
     return leaves, outputs, engine.check(outputs)
 
 
-def _differentiate(outputs: Tensor, leaves: Inputs, active: bool) -> Inputs:
+def _differentiate(outputs: Tensor, leaves: Inputs, active: bool) -> tuple[Inputs, frozenset[int]]:
+    """Return the gradients, zeros where there are none, and the numbers of the leaves that have one."""
     if not active:
-        return tuple(torch.zeros_like(leaf) for leaf in leaves)
+        return tuple(torch.zeros_like(leaf) for leaf in leaves), frozenset()
     found = torch.autograd.grad(outputs.sum(), leaves, allow_unused=True)
-    return tuple(torch.zeros_like(x) if g is None else g.detach() for x, g in zip(leaves, found, strict=True))
+    gradients = tuple(torch.zeros_like(x) if g is None else g.detach() for x, g in zip(leaves, found, strict=True))
+    return gradients, frozenset(n for n, g in enumerate(found) if g is not None)

@@ -11,7 +11,8 @@ For the ReLU, f'(x) is the indicator of x > 0 and these are the published rules.
 * ``clamp``, ``clamp_min``, ``clip`` and ``hardtanh`` with a lower bound of zero; ``maximum`` and ``fmax``
   with a constant zero;
 * the same written by hand as one elementwise function, such as ``x * (x > 0)``, ``where(x > 0, x, 0.1 * x)``
-  or ``x * sigmoid(x)``: recognised by its values, which must stay close to max(x, 0).
+  ``x * sigmoid(x)`` or ``(x + x.abs()) / 2``: recognised by its values at a few places, which must be those
+  of c max(x, 0) up to the leak and bend that the named ones have.
 
 For smooth and leaky rectifiers the slope f' takes the place of the indicator, clipped at zero where a
 smooth rectifier dips. Saturating functions (tanh, sigmoid), ``abs`` and shrinkages are no rectifiers and keep
@@ -50,7 +51,8 @@ ALWAYS = [
 ]
 BOUNDED = ("clamp", "clamp_min", "clip", "hardtanh")
 MAXIMA = ("maximum", "fmax", "max")
-_CLOSE = 0.3
+_FAR = 6.0
+_BENT = 0.15
 _LEAK = 0.25
 
 Shape = Callable[[Tensor, Tensor], Tensor]
@@ -100,12 +102,19 @@ def _is_zero(value: object) -> bool:
 
 
 def looks_rectified(call: Call) -> bool:
-    """Tell whether a function written by hand stays close to max(x, 0) where it was evaluated."""
-    x, y = at_least_single(call.operands[0]), at_least_single(call.results[0])
-    allowed = _CLOSE + _LEAK * (-x).clamp_min(0)
-    return bool(((y - x.clamp_min(0)).abs() <= allowed).all()) and bool(
-        (y.abs() >= (1 - _LEAK) * x - _CLOSE).all()
-    )
+    """Tell whether a function written by hand has the shape of c max(x, 0) with some c > 0.
+
+    Its values at a few places decide, whatever the values are that it was called with: nearly straight on
+    the right, nearly flat on the left, and small at zero.
+    """
+
+    def at(place: float) -> Tensor:
+        return at_least_single(call.again(torch.full_like(call.operands[0], place))[0]) / _FAR
+
+    scale = at(_FAR)
+    straight = (at(_FAR / 2) - scale / 2).abs() <= _BENT * scale
+    flat = (at(-_FAR).abs() <= _LEAK * scale) & (at(-_FAR / 2).abs() <= _LEAK * scale)
+    return bool(((scale > 0) & straight & flat & (at(0.0).abs() <= _BENT * scale)).all())
 
 
 def _table(name: str, shape: Shape) -> RuleTable:
@@ -117,6 +126,7 @@ def _table(name: str, shape: Shape) -> RuleTable:
         names=names,
         expansions={"rnn_relu": unrolled("rnn_relu"), "rnn_relu_cell": cell_step("rnn_relu")},
         region=Rule(name, _rectified(shape, looks_rectified)),
+        joins_sums=True,
     )
 
 

@@ -224,7 +224,7 @@ class RuledPass(TorchFunctionMode):
         if kind is Kind.DETACH and self._table.through_cuts:
             self._saw(operation.name, "seen through")
             result: Any = args[0].view_as(args[0])
-        elif members is not None and meet(operation, members) and self._joins(operation, kind):
+        elif members is not None and self._joins(operation, kind, members):
             result = self._region(operation, args, kwargs, members)
         else:
             if members is None and not self._regions.empty:
@@ -285,10 +285,10 @@ class RuledPass(TorchFunctionMode):
         carried = self._carry(call, rule, tensors_in(raw), operands)
         return func(*args, **kwargs) if carried is None else put_back(raw, carried)
 
-    def _joins(self, operation: Operation, kind: Kind) -> bool:
+    def _joins(self, operation: Operation, kind: Kind, members: dict[int, Origin]) -> bool:
         """Tell whether members of a region get the region's rule; a choice of the user's precedes it."""
         table = self._table
-        if table.region is None or operation.name in table.chosen:
+        if table.region is None or not meet(operation, members, table.joins_sums) or operation.name in table.chosen:
             return False
         return self._override(operation, kind) is None
 

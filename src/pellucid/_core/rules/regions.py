@@ -147,10 +147,15 @@ def _first(value: Tensor, *_: Any, **__: Any) -> Tensor:
     return value
 
 
-def meet(operation: Operation, members: dict[int, Origin]) -> bool:
-    """Tell whether members of one region meet so that the pieces' own rules would not be exact."""
+def meet(operation: Operation, members: dict[int, Origin], sums: bool = False) -> bool:
+    """Tell whether members of one region meet so that the pieces' own rules would not be exact.
+
+    With ``sums``, also whether they meet in a sum, which is exact but may make a function of another kind.
+    """
     if len(members) < 2:
         return False
+    if sums and operation.name in {"add", "sub", "rsub"}:
+        return True
     return operation.meeting or any(not origin.active for origin in members.values())
 
 

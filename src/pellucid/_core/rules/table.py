@@ -103,6 +103,7 @@ class RuleTable:
         first: Rule for layers which the inputs enter through linear operations only; zeros in the inputs are
             then replaced by the smallest values that keep a quotient of relevance and value finite.
         override: The user's choice by operation and module.
+        joins_sums: Whether sums of members of one region are asked about too; for most methods they are exact.
     """
 
     name: str
@@ -118,6 +119,7 @@ class RuleTable:
     tracks_sums: bool = False
     first: Rule | None = None
     override: Override | None = None
+    joins_sums: bool = False
 
     def rule_for(self, name: str, kind: Kind) -> Rule:
         """Return the rule of an operation."""
