@@ -30,7 +30,7 @@ from pellucid._core.rules.regions import DISCRETE, Origin, Regions, meet, spans
 from pellucid._core.rules.storage import base_of, saved_tensors_are_intercepted
 from pellucid._core.rules.sums import SumTracker
 from pellucid._core.rules.switches import Switches, described_in
-from pellucid._core.rules.table import NATIVE, Occurrence, Rule, RuleTable
+from pellucid._core.rules.table import NATIVE, Occurrence, Rule, RuleTable, name_of
 from pellucid._core.rules.tape import Tape, check_shapes
 from pellucid._core.rules.vocabulary import Kind
 
@@ -307,8 +307,8 @@ class RuledPass(TorchFunctionMode):
         if self._tape is None or reference is not None:
             if reference is not None:
                 check_shapes(call, reference)
-            chosen = rule.linearise(Occurrence(call, reference, self._ledger))
-            self._saw(call.name, NATIVE.name if chosen is None else rule.name, call.line)
+            chosen = rule.linearise(Occurrence(call, reference, self._ledger, tuple(operands)))
+            self._saw(call.name, name_of(rule, chosen), call.line)
             if chosen is None:
                 return None
             pullback = chosen

@@ -125,11 +125,19 @@ def _batch_norm(call: Call) -> _Plan:
     return _Plan(tuple(x.shape), dims, call.argument(7, "eps", 1e-5), True, weight)
 
 
-NORMALISATIONS: dict[str, Rule] = {
-    "layer_norm": _rule(_layer_norm),
-    "native_layer_norm": _rule(_layer_norm),
-    "rms_norm": _rule(_rms_norm),
-    "group_norm": _rule(_group_norm),
-    "instance_norm": _rule(_instance_norm),
-    "batch_norm": _rule(_batch_norm),
+_PLANS: dict[str, Callable[[Call], _Plan]] = {
+    "layer_norm": _layer_norm,
+    "native_layer_norm": _layer_norm,
+    "rms_norm": _rms_norm,
+    "group_norm": _group_norm,
+    "instance_norm": _instance_norm,
+    "batch_norm": _batch_norm,
 }
+NORMALISATIONS: dict[str, Rule] = {name: _rule(plan) for name, plan in _PLANS.items()}
+
+
+def with_constant_scale(call: Call) -> Pullback:
+    """Pull back through a normalisation whose scale, 1 / standard deviation, counts as a constant."""
+    plan = _PLANS[call.name](call)
+    centre, scale = _statistics(call, plan)
+    return _pullback(plan, centre, scale, torch.zeros_like(scale))

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pellucid._core.rules.call import Call
 from pellucid._core.rules.carry import Pullback
@@ -35,11 +36,13 @@ class Occurrence:
         call: The call in the pass that is differentiated.
         reference: The same call in the reference pass; None for methods without one.
         ledger: Where the rule reports what it could not attribute.
+        operands: The active operands with their graph, for rules that ask where a value came from.
     """
 
     call: Call
     reference: Call | None
     ledger: Ledger
+    operands: tuple[Tensor, ...] = ()
 
     @property
     def pair(self) -> tuple[Call, Call]:
@@ -68,6 +71,11 @@ class Rule:
 
 
 NATIVE = Rule("gradient", lambda _: None)
+
+
+def name_of(rule: Rule, pullback: Pullback | None) -> str:
+    """Name what a call got: the pullback's own ``label``, where a rule decides call by call, or the rule's name."""
+    return NATIVE.name if pullback is None else str(getattr(pullback, "label", rule.name))
 
 
 def _empty() -> Mapping[Any, Any]:
