@@ -159,5 +159,5 @@ def AttnLRP(epsilon: float = 1e-6) -> Composite:  # noqa: N802 # the literature'
 
 
 def CPLRP(epsilon: float = 1e-6) -> Composite:  # noqa: N802 # the literature's name
-    """Epsilon in layers, and attention weights as constants, so that values get all relevance (conserving)."""
+    """Epsilon in layers, and attention weights as constants: values get all relevance, which conserves it."""
     return Composite("CPLRP", (Assign(Epsilon(epsilon)),), softmax="stopped")

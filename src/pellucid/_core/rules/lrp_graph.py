@@ -19,6 +19,7 @@ from typing import Any
 from torch import Tensor
 
 from pellucid._core.rules.carry import Gradients
+from pellucid._core.rules.vocabulary import _words
 
 
 class Nature(Enum):
@@ -51,12 +52,14 @@ class Pull:
         return self.function(gradients)
 
 
-_SELECTING_NODES = frozenset(
-    """CloneBackward0 ViewBackward0 UnsafeViewBackward0 ReshapeAliasBackward0 AliasBackward0 PermuteBackward0
-    TransposeBackward0 TBackward0 UnsqueezeBackward0 SqueezeBackward0 SqueezeBackward1 SqueezeBackward2 SliceBackward0
-    SelectBackward0 NarrowBackward0 SplitBackward0 SplitWithSizesBackward0 UnbindBackward0 ExpandBackward0
-    CatBackward0 StackBackward0 ConstantPadNdBackward0 IndexBackward0 IndexSelectBackward0 ToCopyBackward0
-    RepeatBackward0 FlipBackward0 RollBackward0 UnfoldBackward0 AccumulateGrad""".split()
+_SELECTING_NODES = _words(
+    """
+    CloneBackward0 ViewBackward0 UnsafeViewBackward0 ReshapeAliasBackward0 AliasBackward0 PermuteBackward0
+    TransposeBackward0 TBackward0 UnsqueezeBackward0 SqueezeBackward0 SqueezeBackward1 SqueezeBackward2
+    SliceBackward0 SelectBackward0 NarrowBackward0 SplitBackward0 SplitWithSizesBackward0 UnbindBackward0
+    ExpandBackward0 CatBackward0 StackBackward0 ConstantPadNdBackward0 IndexBackward0 IndexSelectBackward0
+    ToCopyBackward0 RepeatBackward0 FlipBackward0 RollBackward0 UnfoldBackward0
+    """
 )
 _SELECTING_OPERATIONS = frozenset({"pad", "constant_pad_nd", "cat", "concat", "concatenate", "stack"})
 

@@ -15,18 +15,14 @@ from torch import Tensor
 
 from pellucid._core.rules.calculus import vjp
 from pellucid._core.rules.call import Call, tensors_in
+from pellucid._core.rules.vocabulary import _words
 from pellucid.errors import UnsupportedModelError
 
-_BIAS: dict[str, tuple[int, str]] = {
-    **dict.fromkeys(
-        (
-            "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolution"
-        ).split(),
-        (2, "bias"),
-    ),
-    **dict.fromkeys(("addmm", "baddbmm", "addbmm", "addmv"), (0, "input")),
-}
 _SCALED = frozenset({"addmm", "baddbmm", "addbmm", "addmv"})
+_WITH_BIAS = _words(
+    "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolution"
+)
+_BIAS = {**dict.fromkeys(_WITH_BIAS, (2, "bias")), **dict.fromkeys(_SCALED, (0, "input"))}
 ELEMENTWISE_AFFINE = frozenset({"batch_norm", "instance_norm", "mul", "multiply"})
 
 
@@ -90,7 +86,7 @@ class Layer:
         return vjp(lambda x: (self.run(x, weight),), [self.x], (gradient,))[0]
 
     def sums(self) -> tuple[Tensor, Tensor]:
-        """Return the sum of the positive and of the negative contributions to each result, biases included."""
+        """Return the sums of positive and of negative contributions to each result, with the bias."""
         (x_up, x_down), (w_up, w_down) = split(self.x), split(self.weight)
         b_up, b_down = (None, None) if self.bias is None else split(self.bias)
         up = self.run(x_up, w_up, b_up) + self.run(x_down, w_down)

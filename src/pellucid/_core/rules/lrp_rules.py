@@ -66,7 +66,10 @@ class Epsilon(PropagationRule):
 
 @dataclass(frozen=True)
 class Norm(PropagationRule):
-    r"""Relevance in proportion to contributions, for sums and poolings: :math:`R_i = \sum_j (z_{ij}/z_j) R_j`."""
+    r"""Relevance in proportion to contributions, for sums and poolings.
+
+    .. math:: R_i = \sum_j \frac{z_{ij}}{z_j} R_j
+    """
 
     def propagate(self, site: Site, gradient: Tensor) -> Tensor:
         """Return the gradient of the operand."""
@@ -81,8 +84,9 @@ class Pass(PropagationRule):
         """Return the gradient of the operand."""
         if site.x.shape != site.y.shape:
             raise UnsupportedModelError(
-                f"{site.rule} at '{site.call.name}' ({site.call.line}) passes relevance element by element, but "
-                f"the operand has shape {tuple(site.x.shape)} and the result {tuple(site.y.shape)}. Use Epsilon."
+                f"{site.rule} at '{site.call.name}' ({site.call.line}) passes relevance element by element, "
+                f"but the operand has shape {tuple(site.x.shape)} and the result {tuple(site.y.shape)}. Use "
+                "Epsilon."
             )
         return site.as_gradient(site.relevance(gradient))
 
@@ -91,7 +95,8 @@ class Pass(PropagationRule):
 class Gamma(PropagationRule):
     r"""Contributions that agree in sign with the result count 1 + gamma times.
 
-    .. math:: R_i = \sum_j \frac{z_{ij} + \gamma z_{ij}^{s_j}}{z_j + \gamma (\sum_i z_{ij}^{s_j} + b_j^{s_j})} R_j,
+    .. math::
+        R_i = \sum_j \frac{z_{ij} + \gamma z_{ij}^{s_j}}{z_j + \gamma (\sum_i z_{ij}^{s_j} + b_j^{s_j})} R_j,
         \qquad s_j = \mathrm{sign}(z_j)
 
     Args:
@@ -195,7 +200,10 @@ class ZBox(PropagationRule):
 
 @dataclass(frozen=True)
 class WSquare(PropagationRule):
-    r"""For first layers: relevance in proportion to squared weights, :math:`R_i = \sum_j (w_{ij}^2 / \sum_i w_{ij}^2) R_j`."""
+    r"""For first layers: relevance in proportion to squared weights.
+
+    .. math:: R_i = \sum_j \frac{w_{ij}^2}{\sum_i w_{ij}^2} R_j
+    """
 
     def propagate(self, site: Site, gradient: Tensor) -> Tensor:
         """Return the gradient of the operand."""
@@ -204,7 +212,10 @@ class WSquare(PropagationRule):
 
 @dataclass(frozen=True)
 class Flat(PropagationRule):
-    r"""For first layers: relevance in equal parts to every connected operand, :math:`R_i = \sum_j (1 / \sum_i 1) R_j`."""
+    r"""For first layers: relevance in equal parts to every connected operand.
+
+    .. math:: R_i = \sum_j \frac{1}{\sum_i 1} R_j
+    """
 
     def propagate(self, site: Site, gradient: Tensor) -> Tensor:
         """Return the gradient of the operand."""

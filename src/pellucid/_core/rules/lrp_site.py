@@ -97,11 +97,7 @@ class Site:
         return vjp(self.call.again, self.call.operands, (gradient, *(None for _ in self.call.results[1:])))[0]
 
     def as_gradient(self, relevance: Tensor) -> Tensor:
-        """Return the gradient that carries a relevance of the operand; what none can carry is sent aside.
-
-        Raises:
-            UnsupportedModelError: A zero that is not an input value got relevance.
-        """
+        """Return the gradient that carries a relevance of the operand; what none can carry is sent aside."""
         x = self.x
         zero = x == 0
         aside = torch.where(zero, relevance, 0)
@@ -114,10 +110,10 @@ class Site:
 
     def _refused(self, between: str) -> UnsupportedModelError:
         return UnsupportedModelError(
-            f"{self.rule} at '{self.call.name}' ({self.call.line}) gives relevance to values that are zero, and "
-            f"these are results of {between} rather than input values, so there is nothing to pass it on to. "
-            "Use this rule for layers that read the inputs, or one proportional to the operand (ZPlus, Gamma, "
-            "Epsilon) here."
+            f"{self.rule} at '{self.call.name}' ({self.call.line}) gives relevance to values that are zero, "
+            f"and these are results of {between} rather than input values, so nothing can take it on. Use "
+            "this rule for layers that read the inputs, and one proportional to the operand (ZPlus, Gamma, "
+            "Epsilon) elsewhere."
         )
 
 

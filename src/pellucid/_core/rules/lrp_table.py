@@ -5,9 +5,9 @@ and gives a maximum's to the winner. Beyond layers, whose rules a composite choo
 
 * an elementwise function passes relevance on, :math:`g_x = g_y \, y / x` (its derivative where x is 0);
 * a product of k factors gives each 1/k;
-* a *gate* gets nothing from a product with a signal, which gets all. Gates are the values of functions that are
-  not zero at zero, so that no part of them is due to their operand: sigmoid, exp, reciprocal and the like,
-  softmax under ``softmax="stopped"``, and what linear operations and products make of gates alone;
+* a *gate* gets nothing from a product with a signal, which gets all. Gates are the values of functions that
+  are not zero at zero, so that no part of them is due to their operand: sigmoid, exp, reciprocal and the
+  like, softmax under ``softmax="stopped"``, and what linear operations and products make of gates alone;
 * a normalisation is linear once its scale is a constant: the reciprocal of a deviation is a gate, so the
   norm written by hand gets the same.
 """
@@ -34,21 +34,27 @@ from pellucid._core.rules.normalisation import NORMALISATIONS, with_constant_sca
 from pellucid._core.rules.recurrent import cell_step, unrolled
 from pellucid._core.rules.recurrent_cells import CELLS
 from pellucid._core.rules.table import Occurrence, Rule, RuleTable
-from pellucid._core.rules.vocabulary import Kind
+from pellucid._core.rules.vocabulary import Kind, _words
 
-ZERO_AT_ZERO = frozenset(
-    """relu relu6 leaky_relu prelu rrelu elu selu celu gelu silu mish hardswish hardshrink softshrink tanhshrink
-    softsign tanh square abs absolute sqrt expm1 log log2 log10 log1p sin tan sinh asin atan asinh atanh erf
-    round trunc fix sign sgn""".split()
+ZERO_AT_ZERO = _words(
+    """
+    relu relu6 leaky_relu prelu rrelu elu selu celu gelu silu mish hardswish hardshrink softshrink
+    tanhshrink softsign tanh square abs absolute sqrt expm1 log log2 log10 log1p sin tan sinh asin atan
+    asinh atanh erf round trunc fix sign sgn
+    """
 )
-NOT_ZERO_AT_ZERO = frozenset(
-    """sigmoid special_expit hardsigmoid exp exp2 special_exp2 rsqrt reciprocal softplus logsigmoid log_sigmoid
-    cos cosh erfc special_erfc special_ndtr""".split()
+NOT_ZERO_AT_ZERO = _words(
+    """
+    sigmoid special_expit hardsigmoid exp exp2 special_exp2 rsqrt reciprocal softplus logsigmoid
+    log_sigmoid cos cosh erfc special_erfc special_ndtr
+    """
 )
-WITH_CONSTANT_PART = frozenset(
-    """add sub subtract rsub __rsub__ cat concat concatenate stack hstack vstack dstack column_stack where
+WITH_CONSTANT_PART = _words(
+    """
+    add sub subtract rsub __rsub__ cat concat concatenate stack hstack vstack dstack column_stack where
     masked_fill pad constant_pad_nd batch_norm instance_norm index_add index_put index_copy index_fill
-    scatter scatter_add masked_scatter select_scatter slice_scatter diagonal_scatter""".split()
+    scatter scatter_add masked_scatter select_scatter slice_scatter diagonal_scatter
+    """
 )
 _SUM_AND_PRODUCT = frozenset({"addmm", "baddbmm", "addbmm", "addmv", "addr"})
 
@@ -235,11 +241,13 @@ def _summand(call: Call) -> int | None:
 
 
 def _add_product(value: Tensor, one: Tensor, other: Tensor, *, value_: Any = 1, **rest: Any) -> Tensor:
-    return value + rest.get("value", value_) * (one * other)
+    result: Tensor = value + rest.get("value", value_) * (one * other)
+    return result
 
 
 def _interpolate(start: Tensor, end: Tensor, weight: Any) -> Tensor:
-    return start + weight * (end - start)
+    result: Tensor = start + weight * (end - start)
+    return result
 
 
 def _no() -> bool:
