@@ -100,14 +100,15 @@ def test_one_layer(rule, layer):
         torch.testing.assert_close(found.relevances[0][example].flatten(), expected, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("rule", ["epsilon", "gamma", "alpha2beta1", "zplus"])
-@pytest.mark.parametrize("activation", [nn.ReLU(), nn.GELU(), nn.Tanh()])
+@pytest.mark.parametrize("rule", ["epsilon", "gamma", "alpha2beta1", "zplus", "flat", "wsquare"])
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.ReLU(inplace=True), nn.GELU(), nn.Tanh()])
 def test_three_layers(rule, activation):
     torch.manual_seed(4)
     model = nn.Sequential(nn.Linear(6, 8), activation, nn.Linear(8, 7), activation, nn.Linear(7, 3)).double()
     x = examples((6,), 6)
     built, definition = RULES[rule]
-    found = relevances(model, (x,), lambda y: y[:, 2], Composite("all", (Assign(built),)))
+    found = relevances(model, (x,), lambda y: y[:, 2], Composite("all", (Assign(built),)), audit=True)
+    assert abs(found.audit.elsewhere) < 1e-10
     for example in range(len(x)):
         value, below = x[example], []
         for layer in (model[0], model[2], model[4]):
@@ -151,9 +152,14 @@ def test_an_input_used_twice_gets_relevance_from_both_uses():
 
 
 def test_relevance_of_inner_zeros_is_refused_with_line_and_remedy():
-    model = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 2)).double()
-    with pytest.raises(UnsupportedModelError, match=r"(?s)Flat\(\) at 'linear'.*'relu'.*ZPlus, Gamma"):
-        relevances(model, (examples((5,), 2),), lambda y: y[:, 1], Composite("", (Assign(Flat()),)))
+    first, second = nn.Linear(5, 6).double(), nn.Linear(6, 2).double()
+    with pytest.raises(UnsupportedModelError, match=r"(?s)Flat\(\) at 'linear'.*MulBackward0.*ZPlus, Gamma"):
+        relevances(
+            lambda x: second(0.5 * F.relu(first(x))),
+            (examples((5,), 2),),
+            lambda y: y[:, 1],
+            Composite("", (Assign(Flat()),)),
+        )
 
 
 def test_scaled_inputs_are_no_selection():

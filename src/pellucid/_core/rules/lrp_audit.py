@@ -1,9 +1,9 @@
 r"""What became of the relevance: how much each operation absorbed, and where.
 
 An operation absorbs what arrives at its results minus what it hands on,
-:math:`\sum_j y_j g_j - \sum_i x_i g_i`: the share of a bias, of a constant summand, of the epsilon in a denominator, of a gate in a product, or
-of a nonlinear operation that kept its own gradient. Views, sums and other operations without a
-constant part absorb nothing and are not listed.
+:math:`\sum_j y_j g_j - \sum_i x_i g_i`: the share of a bias, of a constant summand, of the epsilon in a
+denominator, of a gate in a product, or of a nonlinear operation that kept its own gradient. Views, sums and
+other operations without a constant part absorb nothing and are not listed.
 """
 
 from __future__ import annotations

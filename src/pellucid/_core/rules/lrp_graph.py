@@ -6,7 +6,7 @@ questions are answered by walking up to the nearest ruled calls:
 
 * is a value a *gate*, such as an attention weight or the sigmoid in an LSTM;
 * does it depend on the inputs through linear operations alone, so that its layer is a first layer;
-* is it a mere *selection* of input values (views, slices, padding, casts), element by element?
+* of which values is it a mere *selection* (views, slices, padding, casts, maxima), element by element?
 """
 
 from __future__ import annotations
@@ -40,12 +40,14 @@ class Pull:
         label: Name of the rule.
         operation: Name of the operation.
         nature: What the call means to the calls after it.
+        inbox: Takes relevance that no gradient can carry; None where the rule has no use for it.
     """
 
     function: Callable[[Gradients], Sequence[Tensor | None]]
     label: str
     operation: str
     nature: Nature = Nature.SIGNAL
+    inbox: Callable[[Tensor], None] | None = None
 
     def __call__(self, gradients: Gradients) -> Sequence[Tensor | None]:
         """Pull gradients of the results back to the operands."""
@@ -58,13 +60,16 @@ _SELECTING_NODES = _words(
     TransposeBackward0 TBackward0 UnsqueezeBackward0 SqueezeBackward0 SqueezeBackward1 SqueezeBackward2
     SliceBackward0 SelectBackward0 NarrowBackward0 SplitBackward0 SplitWithSizesBackward0 UnbindBackward0
     ExpandBackward0 CatBackward0 StackBackward0 ConstantPadNdBackward0 IndexBackward0 IndexSelectBackward0
-    ToCopyBackward0 RepeatBackward0 FlipBackward0 RollBackward0 UnfoldBackward0
+    ToCopyBackward0 RepeatBackward0 FlipBackward0 RollBackward0 UnfoldBackward0 CopyBackwards
+    MaxPool2DWithIndicesBackward0    MaxPool3DWithIndicesBackward0 MaxPool1DBackward0
     """
 )
-_SELECTING_OPERATIONS = frozenset({"pad", "constant_pad_nd", "cat", "concat", "concatenate", "stack"})
+_SELECTING_OPERATIONS = _words(
+    "pad constant_pad_nd cat concat concatenate stack max_pool1d max_pool2d max_pool3d"
+)
 
 
-def _pull_of(node: Any) -> Pull | None:
+def pull_of(node: Any) -> Pull | None:
     pull = getattr(node, "pullback", None)
     return pull if isinstance(pull, Pull) else None
 
@@ -92,7 +97,7 @@ def _reached(tensor: Tensor, passes: Callable[[Any], bool]) -> Iterator[Any]:
 
 def _passes(*natures: Nature) -> Callable[[Any], bool]:
     def passes(node: Any) -> bool:
-        pull = _pull_of(node)
+        pull = pull_of(node)
         return pull.nature in natures if pull is not None else not hasattr(node, "pullback")
 
     return passes
@@ -105,7 +110,7 @@ _FOR_INPUTS = _passes(Nature.LINEAR)
 def is_gate(tensor: Tensor) -> bool:
     """Tell whether a value is a gate: computed from gates alone, by linear operations and products."""
     for node in _reached(tensor, _FOR_GATES):
-        pull = _pull_of(node)
+        pull = pull_of(node)
         if pull is None or pull.nature is not Nature.GATE:
             return False
     return True
@@ -117,16 +122,18 @@ def reads_inputs(tensor: Tensor) -> bool:
 
 
 def _selects(node: Any) -> bool:
-    pull = _pull_of(node)
+    pull = pull_of(node)
     if pull is not None:
-        return pull.nature is Nature.LINEAR and pull.operation in _SELECTING_OPERATIONS
+        return pull.label in {"linear", "gradient"} and pull.operation in _SELECTING_OPERATIONS
     return node.name().rpartition("::")[2] in _SELECTING_NODES
 
 
-def first_that_does_not_select(tensor: Tensor) -> str | None:
-    """Name what stands between a value and the inputs, other than selection; None if nothing does."""
-    for node in _reached(tensor, _selects):
-        if not hasattr(node, "variable"):
-            pull = _pull_of(node)
-            return node.name() if pull is None else f"'{pull.operation}'"
-    return None
+def selected_from(tensor: Tensor) -> list[Any]:
+    """Return the nodes of the values that a value selects: leaves, and calls that do more than select."""
+    return list(_reached(tensor, _selects))
+
+
+def spoken(node: Any) -> str:
+    """Name a node in a message."""
+    pull = pull_of(node)
+    return str(node.name()) if pull is None else f"'{pull.operation}'"

@@ -1,9 +1,9 @@
 r"""Rules of relevance propagation: from the relevance of a layer's results to that of its operand.
 
 Throughout, :math:`z_{ij} = x_i w_{ij}` is the contribution of operand i to result
-:math:`z_j = \sum_i z_{ij} + b_j`, superscripts + and - mean positive and negative parts, and every
-denominator is kept away from zero by adding a small number with its sign. Rules proportional to x are
-gradients with other slopes; the others compute relevance and convert it.
+:math:`z_j = \sum_i z_{ij} + b_j`, and superscripts + and - mean positive and negative parts. Where a
+denominator is zero up to rounding there are no contributions, and the result's relevance is absorbed. Rules
+proportional to x are gradients with other slopes; the others compute relevance and convert it.
 
 A rule is a small frozen value. To write one, derive from `PropagationRule` and say how a gradient of the
 result becomes a gradient of the operand, so that gradient times value is relevance.
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core.rules.lrp_layers import split
-from pellucid._core.rules.lrp_site import Site, stabilised
+from pellucid._core.rules.lrp_site import Site, quotient, stabilised
 from pellucid._core.rules.precision import at_least_single
 from pellucid.errors import UnsupportedModelError, invalid_value
 
@@ -113,7 +113,8 @@ class Gamma(PropagationRule):
         layer, y = site.layer, site.y
         up, down = layer.sums()
         positive = y >= 0
-        share = site.relevance(gradient) / stabilised(y + self.gamma * torch.where(positive, up, down), _TINY)
+        total = y + self.gamma * torch.where(positive, up, down)
+        share = quotient(site.relevance(gradient), total, up - down)
         more = layer.pull_positive(torch.where(positive, share, 0)) + layer.pull_negative(
             torch.where(positive, 0, share)
         )
@@ -146,9 +147,10 @@ class AlphaBeta(PropagationRule):
         """Return the gradient of the operand."""
         layer, relevance = site.layer, site.relevance(gradient)
         up, down = layer.sums()
-        found = self.alpha * layer.pull_positive(relevance / stabilised(up, _TINY))
+        scale = up - down
+        found = self.alpha * layer.pull_positive(quotient(relevance, up, scale))
         if self.beta:
-            found = found - self.beta * layer.pull_negative(relevance / (down - _TINY))
+            found = found - self.beta * layer.pull_negative(quotient(relevance, down, scale))
         return found
 
 
@@ -192,8 +194,9 @@ class ZBox(PropagationRule):
             )
             raise invalid_value("low, high", given, "some of them lie outside", "the bounds of the inputs")
         weight, (up, down) = layer.weight, split(layer.weight)
-        total = layer.run(x, weight) - layer.run(low, up) - layer.run(high, down)
-        share = site.relevance(gradient) / stabilised(total, _TINY)
+        parts = layer.run(x, weight), layer.run(low, up), layer.run(high, down)
+        scale = parts[0].abs() + parts[1].abs() + parts[2].abs()
+        share = quotient(site.relevance(gradient), parts[0] - parts[1] - parts[2], scale)
         pulled = x * layer.pull(weight, share) - low * layer.pull(up, share) - high * layer.pull(down, share)
         return site.as_gradient(pulled)
 

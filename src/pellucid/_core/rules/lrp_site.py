@@ -2,21 +2,25 @@ r"""Where a rule is applied: one call, its values, and the way back from relevan
 
 The engine moves gradients g, and relevance is :math:`R = x g`. A rule that is not proportional to its
 operand gives relevance to operands that are zero, which no gradient can carry. Such relevance takes a side
-channel to the attributed inputs: it is added to :math:`x g` there. That is exact if the operand merely
-selects input values (views, slices, padding, casts), and is refused otherwise.
+channel to the values that the operand selects (through views, slices, padding, casts, maxima): to the
+inputs, where it is added to :math:`x g`, or to an elementwise function such as the ReLU, which passes it on
+to its own operand. That is exact, and anything else is refused.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import GradientEdge
 
 from pellucid._core.rules.calculus import vjp
 from pellucid._core.rules.call import Call
-from pellucid._core.rules.lrp_graph import first_that_does_not_select
+from pellucid._core.rules.lrp_graph import pull_of, selected_from, spoken
 from pellucid._core.rules.lrp_layers import Layer
 from pellucid._core.rules.table import Occurrence
 from pellucid.errors import UnsupportedModelError
@@ -27,13 +31,25 @@ def stabilised(denominator: Tensor, epsilon: float) -> Tensor:
     return denominator + torch.where(denominator >= 0, epsilon, -epsilon).to(denominator.dtype)
 
 
+def quotient(relevance: Tensor, total: Tensor, scale: Tensor) -> Tensor:
+    """Divide relevance by a sum of contributions; where it is zero up to rounding, nothing is handed on.
+
+    Args:
+        relevance: The relevance to be shared.
+        total: The sum.
+        scale: The sum of the contributions' sizes, against which rounding is judged.
+    """
+    nothing = total.abs() <= 16 * torch.finfo(total.dtype).eps * scale
+    return torch.where(nothing, 0, relevance / total.masked_fill(nothing, 1))
+
+
 @dataclass(eq=False)
 class Channel:
-    """Relevance of zeros at the inputs of one pass.
+    """Relevance of zeros on its way past the gradients of one pass.
 
     Args:
         leaves: The attributed values as the engine differentiates them.
-        extra: Relevance that no gradient carries, per input.
+        extra: Relevance that arrived at the inputs and is no gradient times value, per input.
         open: False while relevance travels through the channel, so that nothing else counts it.
     """
 
@@ -41,20 +57,43 @@ class Channel:
     extra: dict[int, Tensor] = field(default_factory=dict)
     open: bool = True
 
-    def send(self, relevance: Tensor, operand: Tensor) -> Tensor:
-        """Carry relevance from an operand to the inputs that it selects; return the sum that arrived."""
+    def send(self, relevance: Tensor, operand: Tensor, sender: str) -> Tensor:
+        """Carry relevance from an operand to the values it selects; return the sum that arrived."""
+        nodes = selected_from(operand)
+        takers = [self._taker(node, sender) for node in nodes]
+        ends = [node.variable if hasattr(node, "variable") else GradientEdge(node, 0) for node in nodes]
         self.open = False
         try:
-            found = torch.autograd.grad(operand, self.leaves, relevance, retain_graph=True, allow_unused=True)
+            found = torch.autograd.grad(operand, ends, relevance, retain_graph=True, allow_unused=True)
         finally:
             self.open = True
-        arrived = relevance.new_zeros(())
-        for number, part in enumerate(found):
+        arrived = relevance.new_zeros((), dtype=torch.float64)
+        for take, part in zip(takers, found, strict=True):
             if part is not None:
-                known = self.extra.get(number)
-                self.extra[number] = part if known is None else known + part
-                arrived = arrived + part.sum()
+                take(part)
+                arrived = arrived + part.double().sum()
         return arrived
+
+    def _taker(self, node: Any, sender: str) -> Callable[[Tensor], None]:
+        for number, leaf in enumerate(self.leaves):
+            if getattr(node, "variable", None) is leaf:
+                return functools.partial(self._take, number)
+        pull = pull_of(node)
+        if pull is None or pull.inbox is None:
+            raise _stranded(sender, node)
+        return pull.inbox
+
+    def _take(self, number: int, relevance: Tensor) -> None:
+        known = self.extra.get(number)
+        self.extra[number] = relevance if known is None else known + relevance
+
+
+def _stranded(sender: str, node: Any) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"{sender} gives relevance to values that are zero, and these are results of {spoken(node)} rather than "
+        "input values or activations, so nothing can take it on. Use this rule for layers that read inputs or "
+        "activations, and one proportional to the operand (ZPlus, Gamma, Epsilon) here."
+    )
 
 
 class Site:
@@ -69,6 +108,7 @@ class Site:
     def __init__(self, occurrence: Occurrence, channel: Channel, rule: str) -> None:
         self.call: Call = occurrence.call
         self.rule = rule
+        self.received: Tensor | None = None
         self.sent: Tensor | None = None
         self._operand = occurrence.operands[0]
         self._channel = channel
@@ -94,7 +134,8 @@ class Site:
 
     def pull(self, gradient: Tensor) -> Tensor:
         """Pull a gradient back by the operation's own derivative."""
-        return vjp(self.call.again, self.call.operands, (gradient, *(None for _ in self.call.results[1:])))[0]
+        rest = (None,) * (len(self.call.results) - 1)
+        return vjp(self.call.again, self.call.operands, (gradient, *rest))[0]
 
     def as_gradient(self, relevance: Tensor) -> Tensor:
         """Return the gradient that carries a relevance of the operand; what none can carry is sent aside."""
@@ -102,19 +143,16 @@ class Site:
         zero = x == 0
         aside = torch.where(zero, relevance, 0)
         if bool(aside.any()):
-            between = first_that_does_not_select(self._operand)
-            if between is not None:
-                raise self._refused(between)
-            self.sent = self._channel.send(aside, self._operand)
+            sender = f"{self.rule} at '{self.call.name}' ({self.call.line})"
+            self.sent = self._channel.send(aside, self._operand, sender)
         return torch.where(zero, 0, relevance / x.masked_fill(zero, 1))
 
-    def _refused(self, between: str) -> UnsupportedModelError:
-        return UnsupportedModelError(
-            f"{self.rule} at '{self.call.name}' ({self.call.line}) gives relevance to values that are zero, "
-            f"and these are results of {between} rather than input values, so nothing can take it on. Use "
-            "this rule for layers that read the inputs, and one proportional to the operand (ZPlus, Gamma, "
-            "Epsilon) elsewhere."
-        )
+    def receive(self, relevance: Tensor) -> None:
+        """Take relevance of the result that came through the side channel."""
+        self.received = relevance if self.received is None else self.received + relevance
 
-
-Propagate = Callable[[Site, Tensor], Tensor]
+    @property
+    def balance_aside(self) -> Tensor | float:
+        """What arrived through the side channel minus what left through it."""
+        arrived = 0.0 if self.received is None else self.received.double().sum()
+        return arrived if self.sent is None else arrived - self.sent

@@ -56,6 +56,7 @@ WITH_CONSTANT_PART = _words(
     scatter scatter_add masked_scatter select_scatter slice_scatter diagonal_scatter
     """
 )
+_PASSING = ("relevance passes", "relevance passes, a gate in products")
 _SUM_AND_PRODUCT = frozenset({"addmm", "baddbmm", "addbmm", "addmv", "addr"})
 
 Function = Callable[[Gradients], Sequence[Tensor | None]]
@@ -80,7 +81,7 @@ class Treatment:
 
     def table(self, name: str) -> RuleTable:
         """Return the rule table."""
-        passing = Rule("relevance passes", self._unary)
+        passing = Rule(_PASSING[0], self._unary)
         native = Rule("gradient", self._native)
         stopped = Rule("gradient, a gate in products", self._gate)
         scale = Rule("normalisation with constant scale", self._normalisation)
@@ -155,7 +156,7 @@ class Treatment:
 
     def _unknown(self, occurrence: Occurrence) -> Pullback | None:
         occurrence.ledger.unknown(occurrence.call.name, occurrence.call.line)
-        return self._native(occurrence)
+        return self._native(occurrence) if _has_derivative(occurrence.call) else None
 
     def _normalisation(self, occurrence: Occurrence) -> Pullback | None:
         if len(occurrence.operands) > 1:
@@ -168,8 +169,16 @@ class Treatment:
         if len(call.operands) > 1 or call.operands[0].shape != call.results[0].shape:
             return self._unknown(occurrence)
         nature = Nature.SIGNAL if _vanishes_at_zero(call) else Nature.GATE
-        label = "relevance passes" if nature is Nature.SIGNAL else "relevance passes, a gate in products"
-        return self._pull(occurrence, lambda gradients: (_passed(call, gradients[0]),), label, nature)
+        label = _PASSING[0] if nature is Nature.SIGNAL else _PASSING[1]
+        site = Site(occurrence, self._channel, label)
+
+        def function(gradients: Gradients) -> Sequence[Tensor | None]:
+            found = _passed(call, gradients[0])
+            if found is not None and site.received is not None:
+                found = found + site.as_gradient(site.received)
+            return (found,)
+
+        return self._pull(occurrence, function, label, nature, site)
 
     def _product(self, occurrence: Occurrence) -> Pullback:
         call = occurrence.call
@@ -195,22 +204,29 @@ class Treatment:
         site: Site | None = None,
     ) -> Pull:
         call, books, channel = occurrence.call, self._books, self._channel
+        inbox = site.receive if site is not None and label in _PASSING else None
         if books is None:
-            return Pull(function, label, call.name, nature)
+            return Pull(function, label, call.name, nature, inbox)
 
         def audited(gradients: Gradients) -> Sequence[Tensor | None]:
             found = function(gradients)
             if channel.open:
                 amount = relevance_sum(gradients, call.results) - relevance_sum(found, call.operands)
-                sent = None if site is None else site.sent
-                books.enter((call.name, label, call.line), amount if sent is None else amount - sent)
+                aside = 0.0 if site is None else site.balance_aside
+                books.enter((call.name, label, call.line), amount + aside)
             return found
 
-        return Pull(audited, label, call.name, nature)
+        return Pull(audited, label, call.name, nature, inbox)
 
 
 def _own_gradient(call: Call) -> Function:
     return lambda gradients: vjp(call.again, call.operands, gradients)
+
+
+def _has_derivative(call: Call) -> bool:
+    with torch.enable_grad():
+        results = call.again(*(operand.detach().requires_grad_() for operand in call.operands))
+    return any(result.requires_grad for result in results)
 
 
 def _passed(call: Call, gradient: Tensor | None) -> Tensor | None:

@@ -74,7 +74,7 @@ NATIVE = Rule("gradient", lambda _: None)
 
 
 def name_of(rule: Rule, pullback: Pullback | None) -> str:
-    """Name what a call got: the ``label`` of its pullback, if the rule decides call by call, or the rule's name."""
+    """Name what a call got: the ``label`` of its pullback, if it has one, or the rule's name."""
     return NATIVE.name if pullback is None else str(getattr(pullback, "label", rule.name))
 
 
