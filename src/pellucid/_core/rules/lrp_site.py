@@ -90,9 +90,9 @@ class Channel:
 
 def _stranded(sender: str, node: Any) -> UnsupportedModelError:
     return UnsupportedModelError(
-        f"{sender} gives relevance to values that are zero, and these are results of {spoken(node)} rather than "
-        "input values or activations, so nothing can take it on. Use this rule for layers that read inputs or "
-        "activations, and one proportional to the operand (ZPlus, Gamma, Epsilon) here."
+        f"{sender} gives relevance to values that are zero, and these are results of {spoken(node)} rather "
+        "than input values or activations, so nothing can take it on. Use this rule for layers that read "
+        "inputs or activations, and one proportional to the operand (ZPlus, Gamma, Epsilon) here."
     )
 
 
