@@ -196,7 +196,7 @@ CASES = {
     "diag": [lambda x: x[0].diag(), lambda x: x[0, 0].diag()],
     "diagonal": [lambda x: x.diagonal(1, 1, 2)],
     "diag_embed": [torch.diag_embed],
-    "diagflat": [lambda x: torch.diagflat(x)],
+    "diagflat": [torch.diagflat],
     "pad": [
         lambda x: F.pad(x, (1, 2), value=3.0),
         lambda x: F.pad(x, (1, 2), "reflect"),
@@ -259,9 +259,9 @@ CASES = {
     "affine_grid_generator": [lambda x: F.affine_grid(x.reshape(4, 2, 3), [4, 1, 3, 3], align_corners=False)],
     **{
         f"fft_{name}": [fft(name), fft(name, norm="ortho")]
-        for name in "fft ifft rfft ihfft fft2 ifft2 rfft2 fftn ifftn rfftn".split()
+        for name in ("fft", "ifft", "rfft", "ihfft", "fft2", "ifft2", "rfft2", "fftn", "ifftn", "rfftn")
     },
-    **{f"fft_{name}": [complex_fft(name)] for name in "irfft irfft2 irfftn hfft".split()},
+    **{f"fft_{name}": [complex_fft(name)] for name in ("irfft", "irfft2", "irfftn", "hfft")},
     "fft_fftshift": [torch.fft.fftshift],
     "fft_ifftshift": [torch.fft.ifftshift],
 }

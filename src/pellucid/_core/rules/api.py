@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from pellucid._core.rules.call import Keeper
+from pellucid._core.rules.careful import FORBIDDEN_WRITES
 from pellucid._core.rules.certificate import Certificate, Ledger
 from pellucid._core.rules.deeplift_tables import deep_lift_table
 from pellucid._core.rules.environment import eager, restored_generators, uncompiled
@@ -21,6 +24,7 @@ from pellucid.errors import UnsupportedModelError, invalid_value
 Inputs = tuple[Tensor, ...]
 Forward = Callable[..., Any]
 Select = Callable[[Any], Tensor]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -116,18 +120,11 @@ def deep_lift_gradients(
         Multipliers, both outputs and the certificate.
     """
     table = choices.applied_to(deep_lift_table(rule, strict=strict))
-    ledger, tape, keeper = Ledger(table.name), Tape(), Keeper()
-    with eager(), torch.inference_mode(False), torch.enable_grad(), restored_generators(inputs) as restore:
-        first = RuledPass(table, ledger, tape, keeper)
-        _, reference_outputs, _ = _run(first, forward, baselines, select)
-        restore()
-        tape.rewind()
-        second = RuledPass(table, ledger, tape, keeper)
-        leaves, outputs, active = _run(second, forward, inputs, select, finish=tape.finish)
-        gradients = _differentiate(outputs, leaves, active)
-    outputs, reference_outputs = outputs.detach(), reference_outputs.detach()
-    if not active and not torch.equal(outputs, reference_outputs):
-        ledger.switch(_NO_PATH)
+    with _surroundings(inputs) as restore:
+        found = _retried(
+            lambda careful: _paired(table, forward, inputs, baselines, select, restore, careful), restore
+        )
+    ledger, gradients, outputs, reference_outputs = found
     certificate = ledger.certificate(outputs - reference_outputs)
     if strict and certificate.switches:
         raise UnsupportedModelError(certificate.switches[0] + ". Pass strict=False to accept that.")
@@ -154,33 +151,66 @@ def modified_gradients(
             "rules", rules.name, "its rules need a reference pass", "it to deep_lift_gradients"
         )
     table = choices.applied_to(rules)
+    with _surroundings(inputs) as restore:
+        return _retried(lambda careful: _single(table, forward, inputs, select, careful), restore)
+
+
+@contextlib.contextmanager
+def _surroundings(inputs: Inputs) -> Iterator[Callable[[], None]]:
+    with eager(), torch.inference_mode(False), torch.enable_grad(), restored_generators(inputs) as restore:
+        yield restore
+
+
+def _retried(attempt: Callable[[bool], Result], restore: Callable[[], None]) -> Result:
+    """Attempt once; where autograd forbids the model's in-place writes, again with more care."""
+    try:
+        return attempt(False)
+    except RuntimeError as error:
+        if not any(words in str(error) for words in FORBIDDEN_WRITES):
+            raise
+    restore()
+    return attempt(True)
+
+
+def _paired(
+    table: RuleTable,
+    forward: Forward,
+    inputs: Inputs,
+    baselines: Inputs,
+    select: Select,
+    restore: Callable[[], None],
+    careful: bool,
+) -> tuple[Ledger, Inputs, Tensor, Tensor]:
+    ledger, tape, keeper = Ledger(table.name), Tape(), Keeper()
+    with closing(RuledPass(table, ledger, tape, keeper, careful=careful)) as first:
+        _, reference_outputs, _ = _run(first, forward, baselines, select)
+    restore()
+    tape.rewind()
+    with closing(RuledPass(table, ledger, tape, keeper, careful=careful)) as second:
+        leaves, outputs, active = _run(second, forward, inputs, select)
+        tape.finish()
+        gradients = _differentiate(outputs, leaves, active)
+    outputs, reference_outputs = outputs.detach(), reference_outputs.detach()
+    if not active and not torch.equal(outputs, reference_outputs):
+        ledger.switch(_NO_PATH)
+    return ledger, gradients, outputs, reference_outputs
+
+
+def _single(table: RuleTable, forward: Forward, inputs: Inputs, select: Select, careful: bool) -> Gradients:
     ledger = Ledger(table.name)
-    with eager(), torch.inference_mode(False), torch.enable_grad(), restored_generators(inputs):
-        single = RuledPass(table, ledger, None, Keeper())
+    with closing(RuledPass(table, ledger, None, Keeper(), careful=careful)) as single:
         leaves, outputs, active = _run(single, forward, inputs, select)
         gradients = _differentiate(outputs, leaves, active)
     return Gradients(gradients, outputs.detach(), ledger.certificate())
 
 
-def _run(
-    engine: RuledPass,
-    forward: Forward,
-    values: Inputs,
-    select: Select,
-    finish: Callable[[], None] | None = None,
-) -> tuple[Inputs, Tensor, bool]:
+def _run(engine: RuledPass, forward: Forward, values: Inputs, select: Select) -> tuple[Inputs, Tensor, bool]:
     """Run one pass; return its leaves, the explained outputs and whether these depend on the leaves."""
     leaves = tuple((v.clone() if v.is_inference() else v).detach().requires_grad_() for v in values)
     entered = engine.admit(leaves)
-    try:
-        with engine:
-            outputs = select(uncompiled(forward)(*entered))
-        active = engine.check(outputs)
-        if finish is not None:
-            finish()
-    finally:
-        engine.close()
-    return leaves, outputs, active
+    with engine:
+        outputs = select(uncompiled(forward)(*entered))
+    return leaves, outputs, engine.check(outputs)
 
 
 def _differentiate(outputs: Tensor, leaves: Inputs, active: bool) -> Inputs:

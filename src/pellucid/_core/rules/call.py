@@ -41,6 +41,8 @@ class Call:
         line: The user's line.
         autocast: Device type and dtype of the autocast region it ran in, or None.
         summed: The sum that formed the operand, for rules that belong to both.
+        pointwise: Whether it may be called with any selection of elements: an elementwise operation without
+            constant tensors.
     """
 
     name: str
@@ -52,11 +54,24 @@ class Call:
     line: str
     autocast: tuple[str, torch.dtype] | None = None
     summed: Any = None
+    pointwise: bool = False
 
     def again(self, *operands: Tensor) -> tuple[Tensor, ...]:
         """Run the operation with other values for its active operands."""
         with _same_autocast(self.autocast):
             return tensors_in(self.function(*self.filled_args(operands), **self.filled_kwargs(operands)))
+
+    def forget_cheap_results(self) -> None:
+        """Drop results that cost less to compute again than to keep until the second pass."""
+        if self.pointwise and self.name in _CHEAP:
+            self.results = []
+
+    def result(self) -> Tensor:
+        """Return the first result, computed again if it was dropped."""
+        if self.results:
+            return self.results[0]
+        with torch.no_grad():
+            return self.again(*self.operands)[0]
 
     def filled_args(self, operands: Sequence[Tensor]) -> tuple[Any, ...]:
         """Return the positional arguments with these values in the slots."""
@@ -71,6 +86,11 @@ class Call:
     def argument(self, position: int, name: str, default: Any = None) -> Any:
         """Read a constant argument of the call."""
         return argument(self.args, self.kwargs, position, name, default)
+
+
+_CHEAP = frozenset(
+    {"relu", "relu6", "leaky_relu", "hardtanh", "clamp", "clamp_min", "clamp_max", "threshold"}
+)
 
 
 def tensors_in(result: Any) -> tuple[Tensor, ...]:

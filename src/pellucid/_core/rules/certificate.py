@@ -114,5 +114,10 @@ class Ledger:
         lost = residual / scale if scale > 0 else residual
         rows = tuple(OperationReport(name, rule, n, line) for (name, rule, line), n in self._rows.items())
         return Certificate(
-            self._method, rows, tuple(self._switches), tuple(self._unknown), tuple(self._notices), lost
+            self._method,
+            rows,
+            tuple(self._switches),
+            tuple(self._unknown),
+            tuple(self._notices),
+            lost,
         )

@@ -39,21 +39,32 @@ def secant_slope(call: Call, reference: Call) -> Tensor:
     A kink between x and x' shows in the gradients, and there the quotient stays.
     """
     x, start = at_least_single(call.operands[0]), at_least_single(reference.operands[0])
-    y, first = at_least_single(call.results[0]), at_least_single(reference.results[0])
+    y, first = at_least_single(call.result()), at_least_single(reference.result())
     change = x - start
-    equal = change == 0
-    slope = (y - first) / change.masked_fill(equal, 1)
+    slope = (y - first).div_(change)
     half_digits = torch.finfo(call.operands[0].dtype).eps ** 0.5
-    near = change.abs() <= half_digits * torch.maximum(x.abs(), start.abs())
-    if bool(near.any()):
-        here, there = (_gradient(one).to(slope.dtype) for one in (call, reference))
-        alike = (here - there).abs() <= 1e-3 * torch.maximum(here.abs(), there.abs())
-        slope = torch.where(near & (alike | equal), (here + there) / 2, slope)
-    return slope.nan_to_num(0.0, 0.0, 0.0)
+    near = change.abs_() <= x.abs().mul_(half_digits)
+    places = near.flatten().nonzero().squeeze(1)
+    if len(places):
+        slope = slope.contiguous()
+        _use_gradients(slope.view(-1), places, call, reference)
+    return slope.nan_to_num_(0.0, 0.0, 0.0)
 
 
-def _gradient(call: Call) -> Tensor:
-    return vjp(call.again, call.operands, (torch.ones_like(call.results[0]),))[0]
+def _use_gradients(slope: Tensor, places: Tensor, call: Call, reference: Call) -> None:
+    """Put the mean gradient into the slope at places where x and x' are near and their gradients alike."""
+    x, start = (one.operands[0].flatten()[places] for one in (call, reference))
+    if call.pointwise and reference.pointwise:
+        here, there = _gradient(call, [x]), _gradient(reference, [start])
+    else:
+        here, there = (_gradient(one, one.operands).flatten()[places] for one in (call, reference))
+    here, there = here.to(slope.dtype), there.to(slope.dtype)
+    alike = (here - there).abs() <= 1e-3 * torch.maximum(here.abs(), there.abs())
+    slope[places] = torch.where(alike | (x == start), (here + there) / 2, slope[places])
+
+
+def _gradient(call: Call, at: Sequence[Tensor]) -> Tensor:
+    return vjp(lambda *x: (call.again(*x)[0].sum(),), at, (call.operands[0].new_ones(()),))[0]
 
 
 def _rescale(occurrence: Occurrence) -> Pullback:
@@ -74,28 +85,36 @@ def times(gradient: Tensor | None, slope: Tensor) -> Tensor | None:
 
 def _product(occurrence: Occurrence) -> Pullback:
     call, reference = occurrence.pair
-    middle = [(a + b) / 2 for a, b in zip(call.operands, reference.operands, strict=True)]
-    if len(middle) == 2 and call.autocast is None:
+    if len(call.operands) == 2 and call.autocast is None:
         direct = _DIRECT_PRODUCTS.get(call.name)
-        plain = middle[0].dtype == middle[1].dtype and middle[0].is_floating_point()
-        if direct is not None and plain and min(m.dim() for m in middle) >= 2:
-            return lambda gradients: direct(middle, gradients)
-    if len(middle) <= 2:
+        one, other = call.operands
+        plain = one.dtype == other.dtype and one.is_floating_point()
+        if direct is not None and plain and min(one.dim(), other.dim()) >= 2:
+            sums = [a + b for a, b in zip(call.operands, reference.operands, strict=True)]
+            return lambda gradients: direct(sums, gradients)
+    if len(call.operands) <= 2:
+        middle = [(a + b) / 2 for a, b in zip(call.operands, reference.operands, strict=True)]
         return lambda gradients: vjp(call.again, middle, gradients)
-    count = (len(middle) + 1) // 2
+    count = (len(call.operands) + 1) // 2
     return lambda gradients: line_integral(call.again, reference.operands, call.operands, gradients, count)
 
 
-def _pull_mul(middle: Sequence[Tensor], gradients: Gradients) -> Sequence[Tensor | None]:
-    (g,), (a, b) = gradients, middle
-    return (None, None) if g is None else ((g * b).sum_to_size(a.shape), (g * a).sum_to_size(b.shape))
-
-
-def _pull_matmul(middle: Sequence[Tensor], gradients: Gradients) -> Sequence[Tensor | None]:
-    (g,), (a, b) = gradients, middle
+def _pull_mul(sums: Sequence[Tensor], gradients: Gradients) -> Sequence[Tensor | None]:
+    """Pull back through a product, given the sums (twice the midpoints) of its factors."""
+    (g,), (a, b) = gradients, sums
     if g is None:
         return None, None
-    return (g @ b.mT).sum_to_size(a.shape), (a.mT @ g).sum_to_size(b.shape)
+    half = g / 2
+    return (half * b).sum_to_size(a.shape), (half * a).sum_to_size(b.shape)
+
+
+def _pull_matmul(sums: Sequence[Tensor], gradients: Gradients) -> Sequence[Tensor | None]:
+    """Pull back through a matrix product, given the sums (twice the midpoints) of its factors."""
+    (g,), (a, b) = gradients, sums
+    if g is None:
+        return None, None
+    half = g / 2
+    return (half @ b.mT).sum_to_size(a.shape), (a.mT @ half).sum_to_size(b.shape)
 
 
 _DIRECT_PRODUCTS = {
@@ -137,6 +156,6 @@ def _mixture(change: Tensor, high: Tensor, low: Tensor) -> Tensor:
     return torch.where(flat, torch.full_like(weight, 0.5), weight)
 
 
-RESCALE = Rule("rescale", _rescale)
+RESCALE = Rule("rescale", _rescale, frugal=True)
 PRODUCT = Rule("product", _product)
 SECANT = Rule("secant of a convex function", _secant)

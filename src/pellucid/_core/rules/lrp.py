@@ -79,11 +79,13 @@ def relevances(
     channel, choice = Channel(), RuleChoice(composite, rules)
     books = Books() if audit else None
     treatment = Treatment(choice, channel, composite.softmax, books)
-    table = replace(treatment.table(f"relevance propagation ({composite.name})"))
+    table = treatment.table(f"relevance propagation ({composite.name})")
     inner = uncompiled(forward)
 
     def entered(*values: Tensor) -> Any:
-        channel.leaves = tuple(_leaf(value) for value in values)
+        channel.begin(tuple(_leaf(value) for value in values))
+        if books is not None:
+            books.begin()
         return inner(*values)
 
     preferred = replace(choices, override=_first(choices, treatment.override))

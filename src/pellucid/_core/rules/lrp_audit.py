@@ -66,6 +66,10 @@ class Books:
     def __init__(self) -> None:
         self._rows: dict[Row, tuple[Tensor, int]] = {}
 
+    def begin(self) -> None:
+        """Begin a pass, or begin it again."""
+        self._rows.clear()
+
     def enter(self, row: Row, amount: Tensor) -> None:
         """Add to what an operation absorbed."""
         known = self._rows.get(row)

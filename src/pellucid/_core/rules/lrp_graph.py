@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pellucid._core.rules.carry import Gradients
+from pellucid._core.rules.carry import Gradients, is_carried
 from pellucid._core.rules.vocabulary import _words
 
 
@@ -98,7 +98,7 @@ def _reached(tensor: Tensor, passes: Callable[[Any], bool]) -> Iterator[Any]:
 def _passes(*natures: Nature) -> Callable[[Any], bool]:
     def passes(node: Any) -> bool:
         pull = pull_of(node)
-        return pull.nature in natures if pull is not None else not hasattr(node, "pullback")
+        return pull.nature in natures if pull is not None else not is_carried(node)
 
     return passes
 

@@ -57,6 +57,11 @@ class Channel:
     extra: dict[int, Tensor] = field(default_factory=dict)
     open: bool = True
 
+    def begin(self, leaves: tuple[Tensor, ...]) -> None:
+        """Begin a pass, or begin it again."""
+        self.leaves = leaves
+        self.extra.clear()
+
     def send(self, relevance: Tensor, operand: Tensor, sender: str) -> Tensor:
         """Carry relevance from an operand to the values it selects; return the sum that arrived."""
         nodes = selected_from(operand)

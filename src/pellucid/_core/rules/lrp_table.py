@@ -30,7 +30,8 @@ from pellucid._core.rules.lrp_composites import CONVOLUTION, DENSE
 from pellucid._core.rules.lrp_graph import Nature, Pull, is_gate, reads_inputs
 from pellucid._core.rules.lrp_rules import PropagationRule
 from pellucid._core.rules.lrp_site import Channel, Site
-from pellucid._core.rules.normalisation import NORMALISATIONS, with_constant_scale
+from pellucid._core.rules.normalisation import NORMALISATION_PLANS, NORMALISATIONS, statistics
+from pellucid._core.rules.precision import at_least_single
 from pellucid._core.rules.recurrent import cell_step, unrolled
 from pellucid._core.rules.recurrent_cells import CELLS
 from pellucid._core.rules.table import Occurrence, Rule, RuleTable
@@ -161,7 +162,7 @@ class Treatment:
     def _normalisation(self, occurrence: Occurrence) -> Pullback | None:
         if len(occurrence.operands) > 1:
             return self._unknown(occurrence)
-        function = with_constant_scale(occurrence.call)
+        function = _with_constant_scale(occurrence.call)
         return self._pull(occurrence, function, "normalisation with constant scale")
 
     def _unary(self, occurrence: Occurrence) -> Pullback | None:
@@ -239,6 +240,22 @@ def _passed(call: Call, gradient: Tensor | None) -> Tensor | None:
     if bool(zero.any()):
         slope = torch.where(zero, vjp(call.again, call.operands, (torch.ones_like(y),))[0], slope)
     return gradient * slope
+
+
+def _with_constant_scale(call: Call) -> Function:
+    """Pull back through a normalisation whose scale, 1 / standard deviation, counts as a constant."""
+    plan = NORMALISATION_PLANS[call.name](call)
+    _, scale = statistics(call, plan)
+
+    def pull(gradients: Gradients) -> Sequence[Tensor | None]:
+        if gradients[0] is None:
+            return (None,)
+        g = at_least_single(gradients[0])
+        shape = g.shape
+        g = (g if plan.weight is None else g * plan.weight).reshape(plan.view) * scale
+        return ((g - g.mean(plan.dims, keepdim=True) if plan.centred else g).reshape(shape),)
+
+    return pull
 
 
 def _vanishes_at_zero(call: Call) -> bool:

@@ -20,17 +20,18 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from pellucid._core.rules.call import Call, Keeper, Slot, current_autocast, put_back, tensors_in, with_slots
+from pellucid._core.rules.careful import natively, natively_careful
 from pellucid._core.rules.carry import Pullback, carry, never_pulled_back
 from pellucid._core.rules.certificate import Ledger
 from pellucid._core.rules.lines import calling_modules, user_line
 from pellucid._core.rules.operation import Operation, operation_of
 from pellucid._core.rules.provenance import Provenance
 from pellucid._core.rules.refusals import refused
-from pellucid._core.rules.regions import DISCRETE, Origin, Regions, meet, spans
+from pellucid._core.rules.regions import DISCRETE, Origin, Regions, fills_by_mask, meet, spans
 from pellucid._core.rules.storage import base_of, saved_tensors_are_intercepted
 from pellucid._core.rules.sums import SumTracker
 from pellucid._core.rules.switches import Switches, described_in
-from pellucid._core.rules.table import NATIVE, Occurrence, Rule, RuleTable, name_of
+from pellucid._core.rules.table import NATIVE, STOP, Occurrence, Rule, RuleTable, name_of
 from pellucid._core.rules.tape import Tape, check_shapes
 from pellucid._core.rules.vocabulary import Kind
 
@@ -46,10 +47,20 @@ class RuledPass(TorchFunctionMode):
         ledger: Where the pass writes down what it met.
         tape: The record of the reference pass, for methods that have one.
         keeper: Copy on write for recorded calls; shared by the two passes of a pair.
+        careful: Whether linear operations run so that the model may write into anything, see careful.py.
     """
 
-    def __init__(self, table: RuleTable, ledger: Ledger, tape: Tape | None, keeper: Keeper) -> None:
+    def __init__(
+        self,
+        table: RuleTable,
+        ledger: Ledger,
+        tape: Tape | None,
+        keeper: Keeper,
+        *,
+        careful: bool = False,
+    ) -> None:
         super().__init__()
+        self._careful = careful
         self._table = table
         self._ledger = ledger
         self._tape = tape
@@ -88,7 +99,7 @@ class RuledPass(TorchFunctionMode):
     ) -> Any:
         operation = operation_of(func)
         kwargs = kwargs or {}
-        if operation.name == "__setitem__" and _fills_by_mask(args):
+        if operation.name == "__setitem__" and fills_by_mask(args):
             operation, func = _MASKED_FILL, torch.Tensor.masked_fill_
         if operation.kind is Kind.INERT:
             return func(*args, **kwargs)
@@ -241,9 +252,13 @@ class RuledPass(TorchFunctionMode):
                     self._saw(operation.name, "expanded")
                     return result
             chosen = table.rule_for(operation.name, kind)
+        if chosen is STOP:
+            self._saw(operation.name, STOP.name)
+            with torch.no_grad():
+                return operation.functional(*args, **kwargs)
         if chosen is NATIVE:
             self._saw(operation.name, "linear" if kind in _LINEAR_KINDS else NATIVE.name)
-            result = func(*args, **kwargs)
+            result = (natively_careful if self._careful else natively)(operation, func, args, kwargs)
             if self._sums is not None:
                 self._sums.note(operation, args, kwargs, result)
             return result
@@ -256,6 +271,8 @@ class RuledPass(TorchFunctionMode):
         values = [operand.detach() for operand in operands]
         region = current_autocast(values[0])
         call = Call(operation.name, operation.functional, *slotted, values, [], user_line(), region)
+        constants = tensors_in((slotted[0], tuple(slotted[1].values())))
+        call.pointwise = operation.kind is Kind.UNARY and len(values) == 1 and not constants
         with torch.no_grad():
             raw = call.function(*call.filled_args(values), **call.filled_kwargs(values))
         if not any(tensor.is_floating_point() or tensor.is_complex() for tensor in tensors_in(raw)):
@@ -288,6 +305,7 @@ class RuledPass(TorchFunctionMode):
             [],
             user_line(),
             current_autocast(root),
+            pointwise=len({id(tensor) for tensor, _ in origin.versions}) == 1,
         )
         carried = self._carry(call, rule, (value,), [root])
         return NotImplemented if carried is None else carried[0]
@@ -312,6 +330,8 @@ class RuledPass(TorchFunctionMode):
             if chosen is None:
                 return None
             pullback = chosen
+        elif rule.frugal:
+            call.forget_cheap_results()
         self._keeper.hold(call)
         return carry(pullback, results, operands)
 
@@ -376,16 +396,6 @@ class RuledPass(TorchFunctionMode):
 
 _MASKED_FILL = operation_of(torch.Tensor.masked_fill_)
 _LINEAR_KINDS = frozenset({Kind.LINEAR, Kind.LAYER})
-
-
-def _fills_by_mask(args: Arguments) -> bool:
-    """Tell whether an item assignment, as in ``h[h < 0] = 0``, fills where a mask of the same shape says."""
-    target, index, value = args
-    if not (isinstance(index, Tensor) and index.dtype == torch.bool and isinstance(target, Tensor)):
-        return False
-    return index.shape == target.shape and (
-        isinstance(value, int | float) or (isinstance(value, Tensor) and value.dim() == 0)
-    )
 
 
 def _unchanged(tensor: Tensor) -> Tensor:

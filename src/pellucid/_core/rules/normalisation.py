@@ -26,7 +26,7 @@ from pellucid._core.rules.table import Occurrence, Rule
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """How a norm sees its operand.
 
     Args:
@@ -44,13 +44,13 @@ class _Plan:
     weight: Tensor | None
 
 
-def _rule(plan_of: Callable[[Call], _Plan]) -> Rule:
+def _rule(plan_of: Callable[[Call], Plan]) -> Rule:
     def linearise(occurrence: Occurrence) -> Pullback:
         call, reference = occurrence.pair
         if len(call.operands) > 1:
             return integrate(occurrence)
         plan = plan_of(call)
-        (z, s), (z_start, s_start) = _statistics(call, plan), _statistics(reference, plan)
+        (z, s), (z_start, s_start) = statistics(call, plan), statistics(reference, plan)
         centre, scale = (z + z_start) / 2, (s + s_start) / 2
         slope = -((s * s_start) ** 2) / (s + s_start)
         return _pullback(plan, centre, scale, slope)
@@ -58,13 +58,14 @@ def _rule(plan_of: Callable[[Call], _Plan]) -> Rule:
     return Rule("normalisation", linearise)
 
 
-def _statistics(call: Call, plan: _Plan) -> tuple[Tensor, Tensor]:
+def statistics(call: Call, plan: Plan) -> tuple[Tensor, Tensor]:
+    """Return the centred operand and the factor that normalises it."""
     x = at_least_single(call.operands[0]).reshape(plan.view)
     z = x - x.mean(plan.dims, keepdim=True) if plan.centred else x
     return z, torch.rsqrt((z * z).mean(plan.dims, keepdim=True) + plan.eps)
 
 
-def _pullback(plan: _Plan, centre: Tensor, scale: Tensor, slope: Tensor) -> Pullback:
+def _pullback(plan: Plan, centre: Tensor, scale: Tensor, slope: Tensor) -> Pullback:
     count = math.prod(centre.shape[dim] for dim in plan.dims)
 
     def pull(gradients: Gradients) -> Sequence[Tensor | None]:
@@ -83,17 +84,17 @@ def _pullback(plan: _Plan, centre: Tensor, scale: Tensor, slope: Tensor) -> Pull
     return pull
 
 
-def _trailing(call: Call, *, eps: float, centred: bool, weight: Any) -> _Plan:
+def _trailing(call: Call, *, eps: float, centred: bool, weight: Any) -> Plan:
     shape = call.argument(1, "normalized_shape")
     count = 1 if isinstance(shape, int) else len(shape)
-    return _Plan(tuple(call.operands[0].shape), tuple(range(-count, 0)), eps, centred, weight)
+    return Plan(tuple(call.operands[0].shape), tuple(range(-count, 0)), eps, centred, weight)
 
 
-def _layer_norm(call: Call) -> _Plan:
+def _layer_norm(call: Call) -> Plan:
     return _trailing(call, eps=call.argument(4, "eps", 1e-5), centred=True, weight=call.argument(2, "weight"))
 
 
-def _rms_norm(call: Call) -> _Plan:
+def _rms_norm(call: Call) -> Plan:
     eps = call.argument(3, "eps")
     if eps is None:
         eps = torch.finfo(call.operands[0].dtype).eps
@@ -104,28 +105,28 @@ def _per_channel(weight: Tensor | None, dims: int) -> Tensor | None:
     return None if weight is None else weight.reshape(1, -1, *(1,) * (dims - 2))
 
 
-def _group_norm(call: Call) -> _Plan:
+def _group_norm(call: Call) -> Plan:
     x = call.operands[0]
     weight = _per_channel(call.argument(2, "weight"), x.dim())
-    return _Plan(
+    return Plan(
         (x.shape[0], call.argument(1, "num_groups"), -1), (2,), call.argument(4, "eps", 1e-5), True, weight
     )
 
 
-def _instance_norm(call: Call) -> _Plan:
+def _instance_norm(call: Call) -> Plan:
     x = call.operands[0]
     weight = _per_channel(call.argument(1, "weight"), x.dim())
-    return _Plan(tuple(x.shape), tuple(range(2, x.dim())), call.argument(7, "eps", 1e-5), True, weight)
+    return Plan(tuple(x.shape), tuple(range(2, x.dim())), call.argument(7, "eps", 1e-5), True, weight)
 
 
-def _batch_norm(call: Call) -> _Plan:
+def _batch_norm(call: Call) -> Plan:
     x = call.operands[0]
     weight = _per_channel(call.argument(1, "weight"), x.dim())
     dims = (0, *range(2, x.dim()))
-    return _Plan(tuple(x.shape), dims, call.argument(7, "eps", 1e-5), True, weight)
+    return Plan(tuple(x.shape), dims, call.argument(7, "eps", 1e-5), True, weight)
 
 
-_PLANS: dict[str, Callable[[Call], _Plan]] = {
+NORMALISATION_PLANS: dict[str, Callable[[Call], Plan]] = {
     "layer_norm": _layer_norm,
     "native_layer_norm": _layer_norm,
     "rms_norm": _rms_norm,
@@ -133,11 +134,4 @@ _PLANS: dict[str, Callable[[Call], _Plan]] = {
     "instance_norm": _instance_norm,
     "batch_norm": _batch_norm,
 }
-NORMALISATIONS: dict[str, Rule] = {name: _rule(plan) for name, plan in _PLANS.items()}
-
-
-def with_constant_scale(call: Call) -> Pullback:
-    """Pull back through a normalisation whose scale, 1 / standard deviation, counts as a constant."""
-    plan = _PLANS[call.name](call)
-    centre, scale = _statistics(call, plan)
-    return _pullback(plan, centre, scale, torch.zeros_like(scale))
+NORMALISATIONS: dict[str, Rule] = {name: _rule(plan) for name, plan in NORMALISATION_PLANS.items()}

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pellucid._core.rules.operation import Operation
@@ -159,3 +160,13 @@ def spans(root: Tensor, result: Tensor) -> bool:
         return True
     missing = result.dim() - root.dim()
     return missing >= 0 and all(a in (1, b) for a, b in zip(root.shape, result.shape[missing:], strict=True))
+
+
+def fills_by_mask(args: tuple[Any, ...]) -> bool:
+    """Tell whether an item assignment, as in ``h[h < 0] = 0``, fills where a mask of the same shape says."""
+    target, index, value = args
+    if not (isinstance(index, Tensor) and index.dtype == torch.bool and isinstance(target, Tensor)):
+        return False
+    return index.shape == target.shape and (
+        isinstance(value, int | float) or (isinstance(value, Tensor) and value.dim() == 0)
+    )

@@ -50,4 +50,4 @@ def _reveal_cancel(occurrence: Occurrence) -> Pullback | None:
     return pull
 
 
-REVEAL_CANCEL = Rule("reveal-cancel", _reveal_cancel, of_sums=True)
+REVEAL_CANCEL = Rule("reveal-cancel", _reveal_cancel, of_sums=True, frugal=True)

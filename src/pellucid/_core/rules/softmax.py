@@ -20,22 +20,22 @@ from pellucid._core.rules.precision import at_least_single
 from pellucid._core.rules.table import Occurrence, Rule
 
 
-def logarithmic_mean(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """Return (p - q) / (ln p - ln q), from logarithms so that an underflowing side still counts.
+def logarithmic_mean(p: Tensor, q: Tensor, log_ratio: Tensor) -> Tensor:
+    """Return (p - q) / (ln p - ln q), given ln p - ln q so that an underflowing side still counts.
 
     Example:
         >>> import torch
-        >>> logarithmic_mean(torch.tensor([0.0, -2.0]), torch.tensor([-1.0, -2.0]))
-        tensor([0.6321, 0.1353])
+        >>> p, q = torch.tensor([1.0, 0.5]), torch.tensor([0.25, 0.5])
+        >>> logarithmic_mean(p, q, (p / q).log())
+        tensor([0.5410, 0.5000])
     """
-    p, q = log_p.exp(), log_q.exp()
-    total, difference = p + q, p - q
-    ratio = difference / total.clamp_min(torch.finfo(p.dtype).tiny)
-    near = ratio.abs() < 1e-2
-    square = ratio * ratio
-    series = total / 2 / (1 + square * (1 / 3 + square * (1 / 5 + square / 7)))  # ratio / artanh(ratio)
-    quotient = difference / (log_p - log_q).masked_fill(near, 1)
-    return torch.where(near, series, quotient).nan_to_num(0.0, 0.0, 0.0)
+    mean = (p - q).div_(log_ratio)
+    near = (log_ratio < 2e-2) & (log_ratio > -2e-2)
+    if bool(near.any()):
+        square = log_ratio * log_ratio
+        series = (p + q) / 2 * (1 - square * (1 / 12 - square * (1 / 120 - square * (17 / 20160))))
+        mean = torch.where(near, series, mean)  # the series of tanh(c / 2) / (c / 2)
+    return mean.nan_to_num_(0.0, 0.0, 0.0)
 
 
 def _dimension(call: Call) -> int | tuple[int, ...]:
@@ -43,44 +43,46 @@ def _dimension(call: Call) -> int | tuple[int, ...]:
     return tuple(dim) if isinstance(dim, list | tuple) else int(dim)
 
 
-def _log_probabilities(call: Call, dim: int | tuple[int, ...]) -> Tensor:
-    x = call.operands[0].to(call.results[0].dtype)
-    x = at_least_single(x)
-    return x - x.logsumexp(dim, keepdim=True)
+def _probabilities(call: Call, dim: int | tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the logits, their log-normaliser and the probabilities."""
+    x, y = at_least_single(call.operands[0].to(call.results[0].dtype)), call.results[0]
+    if call.name in {"softmax", "special_softmax"} and y.dtype == x.dtype and isinstance(dim, int):
+        return x, x.amax(dim, keepdim=True) - y.amax(dim, keepdim=True).log(), y
+    normaliser = x.logsumexp(dim, keepdim=True)
+    return x, normaliser, (x - normaliser).exp_()
 
 
 def _softmax(occurrence: Occurrence) -> Pullback:
     call, reference = occurrence.pair
     dim = _dimension(call)
-    mean = logarithmic_mean(_log_probabilities(call, dim), _log_probabilities(reference, dim))
-    share = mean / mean.sum(dim, keepdim=True).clamp_min(torch.finfo(mean.dtype).tiny)
+    x, normaliser, p = _probabilities(call, dim)
+    start, first, q = _probabilities(reference, dim)
+    mean = logarithmic_mean(p, q, (x - start).sub_(normaliser - first))
+    total = mean.sum(dim, keepdim=True).clamp_min(torch.finfo(mean.dtype).tiny)
     pull = _PULLS[call.name.removeprefix("special_")]
 
     def pullback(gradients: Gradients) -> Sequence[Tensor | None]:
         g = gradients[0]
-        return (None if g is None else pull(at_least_single(g), mean, share, dim),)
+        return (None if g is None else pull(at_least_single(g), mean, total, dim),)
 
     return pullback
 
 
-def _pull_softmax(g: Tensor, mean: Tensor, share: Tensor, dim: int | tuple[int, ...]) -> Tensor:
+def _pull_softmax(g: Tensor, mean: Tensor, total: Tensor, dim: int | tuple[int, ...]) -> Tensor:
     weighted = mean * g
-    return weighted - share * weighted.sum(dim, keepdim=True)
+    return weighted.sub_(mean * (weighted.sum(dim, keepdim=True) / total))
 
 
-def _pull_log_softmax(g: Tensor, mean: Tensor, share: Tensor, dim: int | tuple[int, ...]) -> Tensor:
-    del mean
-    return g - share * g.sum(dim, keepdim=True)
+def _pull_log_softmax(g: Tensor, mean: Tensor, total: Tensor, dim: int | tuple[int, ...]) -> Tensor:
+    return g - mean * (g.sum(dim, keepdim=True) / total)
 
 
-def _pull_logsumexp(g: Tensor, mean: Tensor, share: Tensor, dim: int | tuple[int, ...]) -> Tensor:
-    del mean
-    if g.dim() == share.dim():
-        return share * g
-    dims = (dim,) if isinstance(dim, int) else dim
-    for axis in sorted(d % share.dim() for d in dims):
-        g = g.unsqueeze(axis)
-    return share * g
+def _pull_logsumexp(g: Tensor, mean: Tensor, total: Tensor, dim: int | tuple[int, ...]) -> Tensor:
+    if g.dim() != mean.dim():
+        dims = (dim,) if isinstance(dim, int) else dim
+        for axis in sorted(d % mean.dim() for d in dims):
+            g = g.unsqueeze(axis)
+    return mean * (g / total)
 
 
 _PULLS = {"softmax": _pull_softmax, "log_softmax": _pull_log_softmax, "logsumexp": _pull_logsumexp}

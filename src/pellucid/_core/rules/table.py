@@ -63,14 +63,19 @@ class Rule:
         linearise: Returns the pullback at one call; None means the operation's own gradient.
         of_sums: Whether the rule, for one operand that is a sum, belongs to the sum as well: its pullback
             then leads to the operands of the sum.
+        frugal: Whether the rule asks for results through `Call.result` only, so that a reference pass need
+            not keep those that are cheap to compute again.
     """
 
     name: str
     linearise: Callable[[Occurrence], Pullback | None]
     of_sums: bool = False
+    frugal: bool = False
 
 
 NATIVE = Rule("gradient", lambda _: None)
+STOP = Rule("constant", lambda _: None)
+"""The operation's result counts as a constant: nothing flows back through it."""
 
 
 def name_of(rule: Rule, pullback: Pullback | None) -> str:

@@ -1,0 +1,117 @@
+"""Guided backpropagation and deconvolution: every form of a rectifier is the rectifier."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pellucid._core.rules import DECONVOLUTION, GUIDED, modified_gradients
+from pellucid.errors import InvalidValueError, UnsupportedModelError
+
+from .test_forms import FORMS
+from .test_safety import Scaled
+
+FIRST, SECOND = torch.randn(6, 5, dtype=torch.float64), torch.randn(3, 6, dtype=torch.float64)
+TABLES = pytest.mark.parametrize("table", [GUIDED, DECONVOLUTION], ids=["guided", "deconvolution"])
+
+
+def through(rectifier, table, x):
+    return modified_gradients(lambda z: rectifier(z @ FIRST.T) @ SECOND.T, (x,), lambda y: y[:, 0], table)
+
+
+def by_hand(table, x, slope):
+    arriving = SECOND[0].expand(len(x), -1).clamp_min(0)
+    return (arriving * slope if table is GUIDED else arriving) @ FIRST
+
+
+@TABLES
+@pytest.mark.parametrize("number", [k for k in range(len(FORMS["relu"]) - 1) if k != 12])
+def test_every_form_of_relu(table, number):
+    x = torch.randn(4, 5)
+    result = through(FORMS["relu"][number], table, x)
+    expected = by_hand(table, x, (x @ FIRST.T > 0).double())
+    torch.testing.assert_close(result.gradients[0], expected, rtol=0, atol=1e-14)
+    assert result.certificate.count(table.name) == 1
+
+
+@TABLES
+@pytest.mark.parametrize("name", ["silu", "gelu", "gelu_tanh", "leaky"])
+def test_smooth_and_leaky_rectifiers_by_their_slope(table, name):
+    x = torch.randn(4, 5)
+    h = (x @ FIRST.T).requires_grad_()
+    slope = torch.autograd.grad(FORMS[name][0](h).sum(), h)[0].clamp_min(0)
+    for form in FORMS[name]:
+        result = through(form, table, x)
+        torch.testing.assert_close(result.gradients[0], by_hand(table, x, slope), rtol=1e-9, atol=1e-12)
+        assert result.certificate.count(table.name) == 1
+
+
+@TABLES
+@pytest.mark.parametrize(
+    "rectifier",
+    [
+        F.elu,
+        F.softplus,
+        F.mish,
+        F.selu,
+        F.relu6,
+        F.hardswish,
+        lambda h: F.threshold(h, 0.1, 0),
+        lambda h: F.hardtanh(h, 0.0, 6.0),
+    ],
+)
+def test_other_rectifiers_are_counted(table, rectifier):
+    assert through(rectifier, table, torch.randn(4, 5)).certificate.count(table.name) == 1
+
+
+@TABLES
+@pytest.mark.parametrize(
+    "function", [torch.tanh, torch.sigmoid, torch.abs, torch.square, lambda h: h.clamp(-1, 1)]
+)
+def test_other_functions_keep_their_gradient(table, function):
+    x = torch.randn(4, 5)
+    leaf = x.clone().requires_grad_()
+    plain = torch.autograd.grad((function(leaf @ FIRST.T) @ SECOND.T)[:, 0].sum(), leaf)[0]
+    result = through(function, table, x)
+    torch.testing.assert_close(result.gradients[0], plain)
+    assert result.certificate.count(table.name) == 0
+
+
+@TABLES
+def test_recurrent_rectifier_is_opened(table):
+    model = nn.RNN(5, 4, nonlinearity="relu", batch_first=True)
+    result = modified_gradients(
+        lambda x: model(x)[0], (torch.randn(2, 3, 5),), lambda y: y.sum((1, 2)), table
+    )
+    assert result.certificate.count(table.name) == 3
+
+
+@TABLES
+def test_custom_functions_are_refused(table):
+    with pytest.raises(UnsupportedModelError, match="Scaled"):
+        modified_gradients(
+            lambda x: Scaled.apply(x.relu()) * 2, (torch.randn(3, 5),), lambda y: y.sum(1), table
+        )
+
+
+def test_tables_of_pairs_are_refused():
+    from pellucid._core.rules.deeplift_tables import RESCALE_TABLE
+
+    with pytest.raises(InvalidValueError, match="deep_lift_gradients"):
+        modified_gradients(torch.tanh, (torch.randn(3, 5),), lambda y: y.sum(1), RESCALE_TABLE)
+
+
+def test_captum_agrees_on_modules():
+    captum = pytest.importorskip("captum.attr")
+    import warnings
+
+    model = nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3)
+    )
+    x = torch.randn(3, 2, 6, 6)
+    for method, table in ((captum.GuidedBackprop, GUIDED), (captum.Deconvolution, DECONVOLUTION)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            theirs = method(model).attribute(x, target=1)
+        ours = modified_gradients(model, (x,), lambda y: y[:, 1], table).gradients[0]
+        torch.testing.assert_close(ours, theirs.detach(), rtol=0, atol=1e-14)

@@ -1,0 +1,74 @@
+"""RevealCancel: the published example, its definition, and completeness."""
+
+import pytest
+import torch
+from torch import nn
+
+from .asking import incompleteness, lifted
+
+
+def minimum(x):
+    return x[:, 0] - torch.relu(x[:, 0] - x[:, 1])
+
+
+def test_published_example():
+    x = torch.rand(6, 2) + 0.1
+    zero = (torch.zeros(6, 2),)
+    _, revealed = lifted(minimum, x, baselines=zero, select=lambda y: y, rule="reveal_cancel")
+    expected = (x.min(1).values / 2).unsqueeze(1).expand(6, 2)
+    torch.testing.assert_close(revealed.multipliers[0] * x, expected)
+    _, rescaled = lifted(minimum, x, baselines=zero, select=lambda y: y)
+    assert float((rescaled.multipliers[0] * x - expected).abs().max()) > 0.05
+
+
+def test_definition_on_one_neuron():
+    weights, bias = torch.randn(5), 0.3
+    x, start = torch.randn(4, 5), torch.randn(4, 5)
+    _, result = lifted(
+        lambda z: torch.tanh(z @ weights.unsqueeze(1) + bias),
+        x,
+        baselines=(start,),
+        select=lambda y: y[:, 0],
+        rule="reveal_cancel",
+    )
+    parts = weights * (x - start)
+    up, down, z = parts.clamp_min(0).sum(1), parts.clamp_max(0).sum(1), start @ weights + bias
+    f = torch.tanh
+    positive = (f(z + up) - f(z) + f(z + up + down) - f(z + down)) / 2 / up
+    negative = (f(z + down) - f(z) + f(z + up + down) - f(z + up)) / 2 / down
+    expected = weights * torch.where(parts > 0, positive.unsqueeze(1), negative.unsqueeze(1))
+    torch.testing.assert_close(result.multipliers[0], expected)
+
+
+def silu_of_sum(x):
+    h = x - x.exp()
+    return h * torch.sigmoid(h)
+
+
+MODELS = {
+    "mlp": (nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 6), nn.Tanh(), nn.Linear(6, 3)), (3, 5)),
+    "conv": (
+        nn.Sequential(
+            nn.Conv2d(2, 3, 3), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.ConvTranspose2d(3, 2, 3), nn.GELU()
+        ),
+        (3, 2, 6, 6),
+    ),
+    "sums": (lambda x: torch.tanh(x + 2 - 3 * x.sin().flip(1) + x[:, :1]), (3, 5)),
+    "by_hand": (silu_of_sum, (3, 5)),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_complete(name):
+    model, shape = MODELS[name]
+    model = model.double() if isinstance(model, nn.Module) else model
+    assert incompleteness(model, torch.randn(shape), rule="reveal_cancel") < 1e-12
+
+
+def test_one_summand_equals_rescale():
+    x, start = torch.randn(3, 5), torch.randn(3, 5)
+    both = [
+        lifted(torch.tanh, x, baselines=(start,), rule=rule)[1].multipliers[0]
+        for rule in ("rescale", "reveal_cancel")
+    ]
+    torch.testing.assert_close(*both)
