@@ -28,7 +28,7 @@ class Nature(Enum):
     SIGNAL = "carries relevance"
     GATE = "weighs other values, and takes no relevance from a product with one that carries it"
     PRODUCT = "a gate if all its factors are"
-    LINEAR = "as transparent as a native linear operation"
+    NATIVE = "as transparent as a native operation"
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +103,8 @@ def _passes(*natures: Nature) -> Callable[[Any], bool]:
     return passes
 
 
-_FOR_GATES = _passes(Nature.LINEAR, Nature.PRODUCT)
-_FOR_INPUTS = _passes(Nature.LINEAR)
+_FOR_GATES = _passes(Nature.NATIVE, Nature.PRODUCT)
+_FOR_INPUTS = _passes(Nature.NATIVE)
 
 
 def is_gate(tensor: Tensor) -> bool:

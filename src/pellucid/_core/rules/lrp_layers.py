@@ -41,6 +41,8 @@ class Layer:
     def __init__(self, call: Call) -> None:
         self._call = call
         self.x = call.operands[0]
+        if call.results[0].is_complex():
+            raise _without_weights(call, "computes with complex numbers")
         self._elementwise = call.name in ELEMENTWISE_AFFINE
         if self._elementwise:
             if call.operands[0].shape != call.results[0].shape:
@@ -105,7 +107,7 @@ class Layer:
 
 def _without_weights(call: Call, why: str) -> UnsupportedModelError:
     return UnsupportedModelError(
-        f"'{call.name}' at {call.line} {why}, and rules that look at the weights of a layer need exactly one "
+        f"'{call.name}' at {call.line} {why}, and rules that look at the weights of a layer need one real "
         "tensor of weights. Give it Epsilon, Norm or Pass instead."
     )
 

@@ -27,7 +27,9 @@ from pellucid.errors import UnsupportedModelError
 
 
 def stabilised(denominator: Tensor, epsilon: float) -> Tensor:
-    """Move a denominator away from zero by epsilon, keeping its sign; zero counts as positive."""
+    """Move a denominator away from zero by epsilon, keeping its sign or phase; zero counts as positive."""
+    if denominator.is_complex():
+        return denominator + epsilon * torch.where(denominator == 0, 1, denominator.sgn())
     return denominator + torch.where(denominator >= 0, epsilon, -epsilon).to(denominator.dtype)
 
 

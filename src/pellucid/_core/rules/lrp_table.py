@@ -128,7 +128,7 @@ class Treatment:
         operand = occurrence.operands[0]
         rule = self._choice.find(operation, word, modules, lambda: reads_inputs(operand))
         if rule is None:
-            return self._native(occurrence, label="z")
+            return self._pull(occurrence, _own_gradient(occurrence.call), "z")
         return self._ruled(occurrence, rule)
 
     def _ruled(self, occurrence: Occurrence, rule: PropagationRule) -> Pullback | None:
@@ -143,13 +143,13 @@ class Treatment:
 
     # -- everything else
 
-    def _native(self, occurrence: Occurrence, label: str = "gradient") -> Pullback | None:
+    def _native(self, occurrence: Occurrence) -> Pullback | None:
         if self._books is None:
             return None
-        return self._pull(occurrence, _own_gradient(occurrence.call), label)
+        return self._pull(occurrence, _own_gradient(occurrence.call), "gradient", Nature.NATIVE)
 
     def _linear(self, occurrence: Occurrence) -> Pullback:
-        return self._pull(occurrence, _own_gradient(occurrence.call), "linear", Nature.LINEAR)
+        return self._pull(occurrence, _own_gradient(occurrence.call), "linear", Nature.NATIVE)
 
     def _gate(self, occurrence: Occurrence) -> Pullback:
         function = _own_gradient(occurrence.call)
@@ -236,10 +236,11 @@ def _passed(call: Call, gradient: Tensor | None) -> Tensor | None:
         return None
     x, y = call.operands[0], call.results[0]
     zero = x.abs() <= torch.finfo(x.dtype).tiny
-    slope = y / x.masked_fill(zero, 1)
+    slope = (y / x.masked_fill(zero, 1)).conj()
     if bool(zero.any()):
         slope = torch.where(zero, vjp(call.again, call.operands, (torch.ones_like(y),))[0], slope)
-    return gradient * slope
+    passed = gradient * slope
+    return passed if x.is_complex() or not passed.is_complex() else passed.real
 
 
 def _with_constant_scale(call: Call) -> Function:
@@ -273,8 +274,8 @@ def _summand(call: Call) -> int | None:
     return first.number if isinstance(first, Slot) else None
 
 
-def _add_product(value: Tensor, one: Tensor, other: Tensor, *, value_: Any = 1, **rest: Any) -> Tensor:
-    result: Tensor = value + rest.get("value", value_) * (one * other)
+def _add_product(summand: Tensor, one: Tensor, other: Tensor, *, value: Any = 1) -> Tensor:
+    result: Tensor = summand + value * (one * other)
     return result
 
 
