@@ -7,6 +7,7 @@ over j are pullbacks of such runs.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from pellucid._core.rules.calculus import vjp
 from pellucid._core.rules.call import Call, tensors_in
+from pellucid._core.rules.lrp_transpose import pull_layer
 from pellucid._core.rules.vocabulary import _words
 from pellucid.errors import UnsupportedModelError
 
@@ -76,33 +78,52 @@ class Layer:
         """Return the layer's result for another operand, other weights and another bias (None: zero)."""
         if self._elementwise:
             return x * weight if bias is None else x * weight + bias
+        return self._with(weight, bias).again(x)[0]
+
+    def pull(self, weight: Tensor, gradient: Tensor) -> Tensor:
+        r"""Return :math:`\sum_j w_{ij} g_j` for other weights."""
+        return gradient * weight if self._elementwise else pull_layer(self._with(weight, None), gradient)
+
+    def positive_sum(self) -> Tensor:
+        """Return the sum of the positive contributions to each result, the bias included."""
+        bias = None if self.bias is None else self.bias.clamp_min(0)
+        return self._sum_by_sign(*split(self.weight), bias)
+
+    def negative_sum(self) -> Tensor:
+        """Return the sum of the negative contributions to each result, the bias included."""
+        bias = None if self.bias is None else self.bias.clamp_max(0)
+        return self._sum_by_sign(*reversed(split(self.weight)), bias)
+
+    def _sum_by_sign(self, at_positive: Tensor, at_negative: Tensor, bias: Tensor | None) -> Tensor:
+        if not self._mixed:
+            return self.run(self.x, at_positive, bias)
+        up, down = split(self.x)
+        return self.run(up, at_positive, bias) + self.run(down, at_negative)
+
+    def pull_positive(self, gradient: Tensor) -> Tensor:
+        """Pull back through the positive contributions only."""
+        return self._pull_by_sign(gradient, *split(self.weight))
+
+    def pull_negative(self, gradient: Tensor) -> Tensor:
+        """Pull back through the negative contributions only."""
+        return self._pull_by_sign(gradient, *reversed(split(self.weight)))
+
+    def _pull_by_sign(self, gradient: Tensor, at_positive: Tensor, at_negative: Tensor) -> Tensor:
+        found = self.pull(at_positive, gradient)
+        return torch.where(self.x >= 0, found, self.pull(at_negative, gradient)) if self._mixed else found
+
+    @functools.cached_property
+    def _mixed(self) -> bool:
+        """Whether some operands are negative; after a rectifier none is, and half of the work is saved."""
+        return bool((self.x < 0).any())
+
+    def _with(self, weight: Tensor, bias: Tensor | None) -> Call:
         if self._own_bias is not None and bias is None:
             bias = torch.zeros_like(self._own_bias)
         new = [(self._own, weight), (self._own_bias, bias)]
         args, kwargs = _replaced(self._call.args, new), _replaced(self._call.kwargs, new)
         kwargs |= {name: 1 for name in ("alpha", "beta") if name in kwargs and self._call.name in _SCALED}
-        return replace(self._call, args=args, kwargs=kwargs).again(x)[0]
-
-    def pull(self, weight: Tensor, gradient: Tensor) -> Tensor:
-        r"""Return :math:`\sum_j w_{ij} g_j` for other weights."""
-        return vjp(lambda x: (self.run(x, weight),), [self.x], (gradient,))[0]
-
-    def sums(self) -> tuple[Tensor, Tensor]:
-        """Return the sums of positive and of negative contributions to each result, with the bias."""
-        (x_up, x_down), (w_up, w_down) = split(self.x), split(self.weight)
-        b_up, b_down = (None, None) if self.bias is None else split(self.bias)
-        up = self.run(x_up, w_up, b_up) + self.run(x_down, w_down)
-        return up, self.run(x_up, w_down, b_down) + self.run(x_down, w_up)
-
-    def pull_positive(self, gradient: Tensor) -> Tensor:
-        """Pull back through the positive contributions only."""
-        up, down = split(self.weight)
-        return torch.where(self.x >= 0, self.pull(up, gradient), self.pull(down, gradient))
-
-    def pull_negative(self, gradient: Tensor) -> Tensor:
-        """Pull back through the negative contributions only."""
-        up, down = split(self.weight)
-        return torch.where(self.x >= 0, self.pull(down, gradient), self.pull(up, gradient))
+        return replace(self._call, args=args, kwargs=kwargs)
 
 
 def _without_weights(call: Call, why: str) -> UnsupportedModelError:

@@ -111,10 +111,10 @@ class Gamma(PropagationRule):
     def propagate(self, site: Site, gradient: Tensor) -> Tensor:
         """Return the gradient of the operand."""
         layer, y = site.layer, site.y
-        up, down = layer.sums()
+        up = layer.positive_sum()
         positive = y >= 0
-        total = y + self.gamma * torch.where(positive, up, down)
-        share = quotient(site.relevance(gradient), total, up - down)
+        total = y + self.gamma * torch.where(positive, up, y - up)
+        share = quotient(site.relevance(gradient), total, 2 * up - y)
         more = layer.pull_positive(torch.where(positive, share, 0)) + layer.pull_negative(
             torch.where(positive, 0, share)
         )
@@ -146,10 +146,11 @@ class AlphaBeta(PropagationRule):
     def propagate(self, site: Site, gradient: Tensor) -> Tensor:
         """Return the gradient of the operand."""
         layer, relevance = site.layer, site.relevance(gradient)
-        up, down = layer.sums()
-        scale = up - down
+        up = layer.positive_sum()
+        scale = 2 * up - site.y
         found = self.alpha * layer.pull_positive(quotient(relevance, up, scale))
         if self.beta:
+            down = layer.negative_sum()
             found = found - self.beta * layer.pull_negative(quotient(relevance, down, scale))
         return found
 

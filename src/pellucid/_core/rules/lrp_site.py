@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-from pellucid._core.rules.calculus import vjp
 from pellucid._core.rules.call import Call
 from pellucid._core.rules.lrp_graph import pull_of, selected_from, spoken
 from pellucid._core.rules.lrp_layers import Layer
+from pellucid._core.rules.lrp_transpose import pull_layer
 from pellucid._core.rules.table import Occurrence
 from pellucid.errors import UnsupportedModelError
 
@@ -141,8 +141,7 @@ class Site:
 
     def pull(self, gradient: Tensor) -> Tensor:
         """Pull a gradient back by the operation's own derivative."""
-        rest = (None,) * (len(self.call.results) - 1)
-        return vjp(self.call.again, self.call.operands, (gradient, *rest))[0]
+        return pull_layer(self.call, gradient)
 
     def as_gradient(self, relevance: Tensor) -> Tensor:
         """Return the gradient that carries a relevance of the operand; what none can carry is sent aside."""

@@ -235,6 +235,8 @@ def _passed(call: Call, gradient: Tensor | None) -> Tensor | None:
     if gradient is None:
         return None
     x, y = call.operands[0], call.results[0]
+    if call.name == "relu":
+        return torch.where(x > 0, gradient, 0)
     zero = x.abs() <= torch.finfo(x.dtype).tiny
     slope = (y / x.masked_fill(zero, 1)).conj()
     if bool(zero.any()):
