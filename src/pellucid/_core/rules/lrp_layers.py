@@ -92,7 +92,8 @@ class Layer:
     def negative_sum(self) -> Tensor:
         """Return the sum of the negative contributions to each result, the bias included."""
         bias = None if self.bias is None else self.bias.clamp_max(0)
-        return self._sum_by_sign(*reversed(split(self.weight)), bias)
+        up, down = split(self.weight)
+        return self._sum_by_sign(down, up, bias)
 
     def _sum_by_sign(self, at_positive: Tensor, at_negative: Tensor, bias: Tensor | None) -> Tensor:
         if not self._mixed:
@@ -106,7 +107,8 @@ class Layer:
 
     def pull_negative(self, gradient: Tensor) -> Tensor:
         """Pull back through the negative contributions only."""
-        return self._pull_by_sign(gradient, *reversed(split(self.weight)))
+        up, down = split(self.weight)
+        return self._pull_by_sign(gradient, down, up)
 
     def _pull_by_sign(self, gradient: Tensor, at_positive: Tensor, at_negative: Tensor) -> Tensor:
         found = self.pull(at_positive, gradient)
