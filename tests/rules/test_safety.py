@@ -326,3 +326,13 @@ def test_writes_into_one_of_several_views():
         return gates * first.sum(1, keepdim=True)
 
     assert incompleteness(model, torch.randn(3, 6)) < 1e-13
+
+
+def test_replacing_values_behind_autograd_is_refused():
+    def model(x):
+        h = x * 2
+        h.data = x.exp()
+        return h
+
+    with pytest.raises(UnsupportedModelError, match=r"'data.__set__' at .*copy_"):
+        lifted(model, torch.randn(3, 5))

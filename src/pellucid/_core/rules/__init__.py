@@ -1,4 +1,20 @@
-"""The operation-level rule engine: gradients of any PyTorch model, with rules in place of operations' own."""
+"""The operation-level rule engine: gradients of any PyTorch model, with rules in place of operations' own.
+
+The orthogonal pieces: an *operation* is what torch was asked to do (operation.py, vocabulary.py,
+decisions.py); a *rule* says how multipliers go back through one recorded call (table.py, call.py); a *table*
+says which operation gets which rule, and is all that tells one method from another (deeplift_tables.py,
+guided.py, lrp_table.py); the *pass* runs a model under a table (mode.py) and refuses what it cannot see
+(provenance.py, refusals.py); two passes are paired by position (tape.py, switches.py); the *certificate*
+tells what the result rests on (certificate.py). `api` puts them together; registry.py is for the user's own.
+
+Example:
+    >>> import torch
+    >>> x, start = torch.tensor([[3.0, -1.0]]), torch.tensor([[1.0, 1.0]])
+    >>> result = deep_lift_gradients(lambda z: torch.relu(z.prod(1)), (x,), (start,), lambda y: y)
+    >>> attributions = result.multipliers[0] * (x - start)
+    >>> attributions.sum().item(), (result.outputs - result.reference_outputs).item()
+    (-1.0, -1.0)
+"""
 
 from pellucid._core.rules.api import (
     NO_CHOICES,

@@ -85,6 +85,7 @@ class Treatment:
         passing = Rule(_PASSING[0], self._unary)
         native = Rule("gradient", self._native)
         stopped = Rule("gradient, a gate in products", self._gate)
+        linear = Rule("linear", self._linear)
         scale = Rule("normalisation with constant scale", self._normalisation)
         return RuleTable(
             name=name,
@@ -95,6 +96,7 @@ class Treatment:
                 **({Kind.CONVEX: native, Kind.ORDER: native} if self._books is not None else {}),
             },
             names=dict.fromkeys(NORMALISATIONS, scale),
+            linear=dict.fromkeys(WITH_CONSTANT_PART if self._books is not None else (), linear),
             expansions={
                 **ARITHMETIC,
                 "addcmul": _add_product,
@@ -118,8 +120,6 @@ class Treatment:
         if rule is not None:
             found = rule
             return Rule(repr(rule), lambda occurrence: self._ruled(occurrence, found))
-        if self._books is not None and kind is Kind.LINEAR and operation in WITH_CONSTANT_PART:
-            return Rule("linear", self._linear)
         return None
 
     # -- layers

@@ -224,8 +224,8 @@ class RuledPass(TorchFunctionMode):
         if kind is Kind.DETACH and self._table.through_cuts:
             self._saw(operation.name, "seen through")
             result: Any = args[0].view_as(args[0])
-        elif members is not None and meet(operation, members) and self._table.region is not None:
-            result = self._region(operation, self._table.region, args, kwargs, members)
+        elif members is not None and meet(operation, members) and self._joins(operation, kind):
+            result = self._region(operation, args, kwargs, members)
         else:
             if members is None and not self._regions.empty:
                 self._compare_discrete(operation, args, kwargs)
@@ -266,6 +266,8 @@ class RuledPass(TorchFunctionMode):
 
     def _ruled(self, operation: Operation, rule: Rule, func: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Run an operation once and carry its values on with a rule as their backward."""
+        if operation.writes and not operation.in_place:
+            raise refused(operation)
         operands: list[Tensor] = []
         slotted = with_slots(args, operands), with_slots(kwargs, operands)
         values = [operand.detach() for operand in operands]
@@ -281,8 +283,15 @@ class RuledPass(TorchFunctionMode):
         carried = self._carry(call, rule, tensors_in(raw), operands)
         return func(*args, **kwargs) if carried is None else put_back(raw, carried)
 
+    def _joins(self, operation: Operation, kind: Kind) -> bool:
+        """Tell whether members of a region get the region's rule; a choice of the user's precedes it."""
+        table = self._table
+        if table.region is None or operation.name in table.chosen:
+            return False
+        return self._override(operation, kind) is None
+
     def _region(
-        self, operation: Operation, rule: Rule, args: Arguments, kwargs: Keywords, members: dict[int, Origin]
+        self, operation: Operation, args: Arguments, kwargs: Keywords, members: dict[int, Origin]
     ) -> Any:
         """Treat members of one elementwise region, meeting in this operation, as one unary function."""
         origin = self._regions.result(operation, args, kwargs, members)
@@ -307,7 +316,7 @@ class RuledPass(TorchFunctionMode):
             current_autocast(root),
             pointwise=len({id(tensor) for tensor, _ in origin.versions}) == 1,
         )
-        carried = self._carry(call, rule, (value,), [root])
+        carried = self._carry(call, self._table.region or NATIVE, (value,), [root])
         return NotImplemented if carried is None else carried[0]
 
     def _carry(

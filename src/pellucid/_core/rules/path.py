@@ -57,7 +57,6 @@ def _generic(occurrence: Occurrence) -> Pullback:
 
 
 PATH = Rule("path integral", _generic)
-KNOWN_PATH = Rule("path integral", integrate)
 
 
 def _example_count(tensors: Sequence[Tensor]) -> int:

@@ -28,8 +28,8 @@ def transformed(operation: str) -> UnsupportedModelError:
     """Build the error for a call inside a ``torch.func`` transform."""
     return UnsupportedModelError(
         f"'{operation}' at {user_line()} runs inside a torch.func transform (grad, vjp, jvp or vmap of "
-        f"them), where "
-        "rules cannot be applied. Write the derivative as plain torch calls, or use integrated gradients."
+        "them), where rules cannot be applied. Write the derivative as plain torch calls, or use integrated "
+        "gradients."
     )
 
 
@@ -42,8 +42,7 @@ def unseen(node: Any, function: type | None, operation: str) -> UnsupportedModel
         what = f"the autograd function {function.__name__}"
         remedy = (
             f"Give a rule for it, functions={{{function.__name__}: rule}}, or declare its own backward to "
-            f"be right, "
-            f"functions={{{function.__name__}: None}}"
+            f"be right, functions={{{function.__name__}: None}}"
         )
     elif "jit" in name.lower() or "DifferentiableGraph" in name:
         what, remedy = f"TorchScript ({name})", _SCRIPTED
@@ -51,8 +50,7 @@ def unseen(node: Any, function: type | None, operation: str) -> UnsupportedModel
         what, remedy = name, _UNSEEN
     return UnsupportedModelError(
         f"'{operation}' at {user_line()} uses a value that was computed by {what}, which no torch call "
-        f"seen from "
-        f"Python made, so its rule would silently be its plain gradient. {remedy}."
+        f"seen from Python made, so its rule would silently be its plain gradient. {remedy}."
     )
 
 
@@ -66,7 +64,6 @@ def refused(operation: Operation) -> UnsupportedModelError:
             "after it, or use integrated gradients."
         )
     return UnsupportedModelError(
-        f"'{operation.name}' at {line} replaces the values of a tensor behind autograd's back. Use an "
-        f"ordinary "
-        "in-place operation such as copy_ instead."
+        f"'{operation.name}' at {line} writes into a tensor behind autograd's back, or has no form "
+        "that only returns its result. Use an ordinary in-place operation such as copy_ instead."
     )

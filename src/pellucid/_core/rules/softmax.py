@@ -29,12 +29,15 @@ def logarithmic_mean(p: Tensor, q: Tensor, log_ratio: Tensor) -> Tensor:
         >>> logarithmic_mean(p, q, (p / q).log())
         tensor([0.5410, 0.5000])
     """
-    mean = (p - q).div_(log_ratio)
-    near = (log_ratio < 2e-2) & (log_ratio > -2e-2)
-    if bool(near.any()):
-        square = log_ratio * log_ratio
-        series = (p + q) / 2 * (1 - square * (1 / 12 - square * (1 / 120 - square * (17 / 20160))))
-        mean = torch.where(near, series, mean)  # the series of tanh(c / 2) / (c / 2)
+    mean = (p - q).div_(log_ratio).contiguous()
+    places = (log_ratio.abs() < 2e-2).flatten().nonzero().squeeze(1)
+    if len(places):
+        middle = (p.flatten()[places] + q.flatten()[places]) / 2
+        square = log_ratio.flatten()[places].square_()
+        series = 1 - square * (
+            1 / 12 - square * (1 / 120 - square * (17 / 20160))
+        )  # of tanh(c / 2) / (c / 2)
+        mean.view(-1)[places] = middle * series
     return mean.nan_to_num_(0.0, 0.0, 0.0)
 
 

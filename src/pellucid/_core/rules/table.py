@@ -99,6 +99,7 @@ class RuleTable:
         name: How the certificate names the table.
         kinds: Rules by the kind of operation.
         names: Rules by canonical name, for calls that are not linear; they precede the kinds.
+        linear: Rules by canonical name, for calls that are linear; they precede the kinds.
         expansions: Operations rewritten in simpler ones, by canonical name.
         region: Rule for several operations that together are one elementwise function.
         fallback: Rule for operations in no table; None keeps their own gradient.
@@ -114,6 +115,7 @@ class RuleTable:
     name: str
     kinds: Mapping[Kind, Rule] = field(default_factory=_empty)
     names: Mapping[str, Rule] = field(default_factory=_empty)
+    linear: Mapping[str, Rule] = field(default_factory=_empty)
     expansions: Mapping[str, Expansion] = field(default_factory=_empty)
     region: Rule | None = None
     fallback: Rule | None = None
@@ -129,7 +131,8 @@ class RuleTable:
         chosen = self.chosen.get(name)
         if chosen is not None:
             return chosen
-        rule = self.kinds.get(kind) if kind is Kind.LINEAR else self.names.get(name) or self.kinds.get(kind)
+        names = self.linear if kind is Kind.LINEAR else self.names
+        rule = names.get(name) or self.kinds.get(kind)
         if rule is None and kind is Kind.UNKNOWN:
             rule = self.fallback
         return rule or NATIVE
