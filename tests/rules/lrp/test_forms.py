@@ -6,9 +6,10 @@ import threading
 import pytest
 import torch
 import torch.nn.functional as F
+from captum.attr._utils import lrp_rules as captum_rules
 from torch import nn
 
-from pellucid._core.rules.lrp import relevances
+from pellucid._core.rules import NATIVE, Choices, Rule, by_module, relevances
 from pellucid._core.rules.lrp_composites import (
     CPLRP,
     Assign,
@@ -20,6 +21,7 @@ from pellucid._core.rules.lrp_composites import (
 )
 from pellucid._core.rules.lrp_named import EpsilonRule, GammaRule
 from pellucid._core.rules.lrp_rules import Epsilon, Flat, Gamma, ZPlus
+from pellucid.errors import UnsupportedModelError
 
 DOUBLE = torch.float64
 COMPOSITES = [EpsilonPlus(), EpsilonAlpha2Beta1(), EpsilonGammaBox(-5.0, 5.0), AttnLRP(), CPLRP()]
@@ -282,7 +284,7 @@ def test_rules_that_cannot_be_meant_are_refused():
         relevances(model, (images(),), third, CPLRP(), rules={"three": Epsilon()})
     with pytest.raises(ValueError, match=r"is a class.*Pass EpsilonRule\(\)"):
         relevances(model, (images(),), third, CPLRP(), rules={"one": EpsilonRule})
-    model.one.rule = type("TheirRule", (), {})()
+    model.one.rule = captum_rules.EpsilonRule()
     with pytest.raises(TypeError, match="no propagation rule of this library"):
         relevances(model, (images(),), third, CPLRP())
     model.one.rule = "a word of the model's own"
@@ -295,3 +297,65 @@ def test_two_inputs_and_an_unused_one():
     found = relevances(lambda a, b: layer(a), (a, b), lambda y: y[:, 1], Composite("", (Assign(Flat()),)))
     assert not found.relevances[1].any()
     torch.testing.assert_close(found.relevances[0].sum(1), found.outputs)
+
+
+def test_rules_in_the_engines_terms_precede():
+    torch.manual_seed(5)
+    model = Forms().double()
+    model.two.rule = GammaRule(0.5)
+    kept = Rule("my own", lambda occurrence: None)
+    by_name = relevances(model, (images(),), third, CPLRP(), choices=Choices(rules={"linear": kept}))
+    found = {(row.operation, row.rule) for row in by_name.certificate.operations}
+    assert {("linear", "gradient"), ("conv2d", repr(GammaRule(0.5)))} <= found
+    override = by_module(model, {"two": NATIVE})
+    by_place = relevances(model, (images(),), third, CPLRP(), choices=Choices(override=override))
+    rules = [row.rule for row in by_place.certificate.operations if row.operation == "conv2d"]
+    assert sorted(rules) == ["Epsilon(epsilon=1e-06)", "linear"]
+
+
+class Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx, g):
+        return 2 * g
+
+
+def test_a_users_function_is_refused_or_trusted():
+    layer, x = nn.Linear(3, 2).double(), torch.rand(2, 3, dtype=DOUBLE)
+
+    def net(x):
+        return layer(Doubled.apply(x))
+
+    with pytest.raises(UnsupportedModelError, match="Doubled"):
+        relevances(net, (x,), lambda y: y[:, 1], CPLRP())
+    flat = Composite("", (Assign(Flat(), first=True), Assign(Epsilon(1e-12))))
+    found = relevances(net, (x,), lambda y: y[:, 1], flat, choices=Choices(functions={Doubled: None}))
+    assert found.certificate.count("Flat()") == 0  # what the function does is not known to be linear
+    torch.testing.assert_close(found.delta, layer.bias[1].detach().expand(2))
+
+
+def test_in_place_writes_that_autograd_forbids_are_run_again_with_the_same_books():
+    weight = torch.randn(3, 3, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
+
+    def net(x):
+        scale = torch.ones(3, dtype=DOUBLE)
+        y = x * scale
+        scale.mul_(2.0)
+        first, second = (y @ weight).clone().chunk(2, 0)
+        first.relu_()
+        return torch.cat([first, second])
+
+    x = torch.randn(2, 3, dtype=DOUBLE, generator=torch.Generator().manual_seed(4))
+    found = relevances(net, (x,), lambda y: y[:, 1], Composite("z"), audit=True)
+    assert abs(found.audit.elsewhere) < 1e-12
+    torch.testing.assert_close(found.relevances[0].sum(1), found.outputs)
+    assert all(row.calls <= 2 for row in found.audit.rows)
+
+
+def test_examples_without_further_dimensions():
+    x = torch.tensor([1.0, -2.0, 3.0], dtype=DOUBLE)
+    found = relevances(lambda x: x * 2 + 1, (x,), lambda y: y, Composite("z"))
+    torch.testing.assert_close(found.delta, torch.ones(3, dtype=DOUBLE))

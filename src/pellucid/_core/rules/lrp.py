@@ -43,7 +43,7 @@ class Relevances:
     @property
     def delta(self) -> Tensor:
         r"""What was absorbed per example, :math:`f(x) - \sum_i R_i`, (N,)."""
-        return self.outputs - sum(part.flatten(1).sum(1) for part in self.relevances)
+        return self.outputs - sum(part.reshape(len(part), -1).sum(1) for part in self.relevances)
 
 
 def relevances(

@@ -102,7 +102,7 @@ def _is_meant(rule: object) -> bool:
     """Tell whether an attribute called ``rule`` is meant for us; a model may use the name for itself."""
     if isinstance(rule, type):
         return issubclass(rule, PropagationRule)
-    return isinstance(rule, PropagationRule) or type(rule).__name__.endswith("Rule")
+    return isinstance(rule, PropagationRule) or type(rule).__module__.startswith("captum.")
 
 
 def _checked(rule: object, key: object) -> PropagationRule:

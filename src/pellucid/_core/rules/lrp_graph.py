@@ -1,7 +1,8 @@
 """Where a value came from: questions about the autograd graph that rules of relevance propagation ask.
 
 Operations that are linear stay native, so the graph between two ruled calls is a graph of native nodes.
-Each ruled call of this method is a node whose pullback is a `Pull`, which says what nature it has. Three
+Each ruled call of this method is a node whose pullback is a `Pull`, which says what nature it has; what a
+user's own function or rule computes is taken for a signal. Three
 questions are answered by walking up to the nearest ruled calls:
 
 * is a value a *gate*, such as an attention weight or the sigmoid in an LSTM;
@@ -18,7 +19,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pellucid._core.rules.carry import Gradients, is_carried
+from pellucid._core.rules.carry import Gradients
 from pellucid._core.rules.vocabulary import _words
 
 
@@ -98,7 +99,7 @@ def _reached(tensor: Tensor, passes: Callable[[Any], bool]) -> Iterator[Any]:
 def _passes(*natures: Nature) -> Callable[[Any], bool]:
     def passes(node: Any) -> bool:
         pull = pull_of(node)
-        return pull.nature in natures if pull is not None else not is_carried(node)
+        return pull.nature in natures if pull is not None else not hasattr(type(node), "_forward_cls")
 
     return passes
 
