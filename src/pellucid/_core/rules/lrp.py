@@ -9,7 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid._core.rules.api import NO_CHOICES, Choices, Forward, Inputs, Select, modified_gradients
+from pellucid._core.rules.api import (
+    NO_CHOICES,
+    Choices,
+    Forward,
+    Gradients,
+    Inputs,
+    Select,
+    modified_gradients,
+)
 from pellucid._core.rules.certificate import Certificate
 from pellucid._core.rules.environment import uncompiled
 from pellucid._core.rules.lrp_audit import Audit, Books
@@ -64,6 +72,16 @@ def relevances(
     innermost module around it with an entry in ``rules`` or with an attribute ``rule`` decides, else the
     composite. Rules stay where they are, and nothing else is left on the model.
 
+    Example:
+        >>> import torch
+        >>> from pellucid._core.rules.lrp_composites import EpsilonPlus
+        >>> layer = torch.nn.Linear(3, 2, bias=False)
+        >>> x = torch.tensor([[1.0, -2.0, 0.5]])
+        >>> net = lambda x: layer(x) + x[:, :2]  # conserved: no bias, and a sum is no obstacle
+        >>> result = relevances(net, (x,), lambda y: y[:, 1], EpsilonPlus())
+        >>> torch.allclose(result.relevances[0].sum(1), result.outputs, atol=1e-4)
+        True
+
     Args:
         forward: Any callable of the inputs.
         inputs: Floating tensors; dimension 0 counts examples.
@@ -78,18 +96,7 @@ def relevances(
     """
     channel, choice = Channel(), RuleChoice(composite, rules)
     books = Books() if audit else None
-    treatment = Treatment(choice, channel, composite.softmax, books)
-    table = treatment.table(f"relevance propagation ({composite.name})")
-    inner = uncompiled(forward)
-
-    def entered(*values: Tensor) -> Any:
-        channel.begin(tuple(_leaf(value) for value in values))
-        if books is not None:
-            books.begin()
-        return inner(*values)
-
-    preferred = replace(choices, override=_first(choices, treatment.override))
-    found = modified_gradients(entered, inputs, select, table, choices=preferred)
+    found = _propagated(forward, inputs, select, composite, choice, choices, channel, books)
     unused = choice.unused()
     if unused:
         raise invalid_value(
@@ -105,6 +112,30 @@ def relevances(
     parts = tuple(part + channel.extra[n] if n in channel.extra else part for n, part in enumerate(parts))
     balance = None if books is None else books.close(found.outputs, parts)
     return Relevances(parts, found.outputs, found.certificate, balance)
+
+
+def _propagated(
+    forward: Forward,
+    inputs: Inputs,
+    select: Select,
+    composite: Composite,
+    choice: RuleChoice,
+    choices: Choices,
+    channel: Channel,
+    books: Books | None,
+) -> Gradients:
+    treatment = Treatment(choice, channel, composite.softmax, books)
+    table = treatment.table(f"relevance propagation ({composite.name})")
+    inner = uncompiled(forward)
+
+    def entered(*values: Tensor) -> Any:
+        channel.begin(tuple(_leaf(value) for value in values))
+        if books is not None:
+            books.begin()
+        return inner(*values)
+
+    preferred = replace(choices, override=_first(choices, treatment.override))
+    return modified_gradients(entered, inputs, select, table, choices=preferred)
 
 
 def _leaf(entered: Tensor) -> Tensor:

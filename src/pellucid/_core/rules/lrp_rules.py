@@ -26,7 +26,20 @@ _TINY = 1e-9
 
 
 class PropagationRule(ABC):
-    """Base of every rule."""
+    """Base of every rule.
+
+    Example:
+        >>> class Doubled(PropagationRule):
+        ...     def propagate(self, site, gradient):
+        ...         return 2 * site.pull(gradient)
+        >>> import torch
+        >>> from pellucid._core.rules.lrp import relevances
+        >>> from pellucid._core.rules.lrp_composites import Assign, Composite
+        >>> layer, x = torch.nn.Linear(3, 1, bias=False), torch.tensor([[1.0, -2.0, 0.5]])
+        >>> result = relevances(layer, (x,), lambda y: y[:, 0], Composite("own", (Assign(Doubled()),)))
+        >>> torch.allclose(result.relevances[0].sum(1), 2 * result.outputs)
+        True
+    """
 
     @abstractmethod
     def propagate(self, site: Site, gradient: Tensor) -> Tensor:

@@ -157,7 +157,9 @@ class Treatment:
 
     def _unknown(self, occurrence: Occurrence) -> Pullback | None:
         occurrence.ledger.unknown(occurrence.call.name, occurrence.call.line)
-        return self._native(occurrence) if _has_derivative(occurrence.call) else None
+        if self._books is None or not _has_derivative(occurrence.call):
+            return None
+        return self._native(occurrence)
 
     def _normalisation(self, occurrence: Occurrence) -> Pullback | None:
         if len(occurrence.operands) > 1:
