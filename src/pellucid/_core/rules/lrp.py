@@ -27,7 +27,6 @@ from pellucid._core.rules.lrp_site import Channel
 from pellucid._core.rules.lrp_table import Treatment
 from pellucid._core.rules.table import Override
 from pellucid._core.rules.vocabulary import Kind
-from pellucid.errors import invalid_value
 
 NO_RULES: ModuleRules = MappingProxyType({})
 
@@ -94,23 +93,14 @@ def relevances(
     Returns:
         Relevances, outputs, the certificate and the audit.
     """
-    channel, choice = Channel(), RuleChoice(composite, rules)
-    books = Books() if audit else None
+    channel, choice, books = Channel(), RuleChoice(composite, rules), Books() if audit else None
     found = _propagated(forward, inputs, select, composite, choice, choices, channel, books)
-    unused = choice.unused()
-    if unused:
-        raise invalid_value(
-            "rules",
-            repr(unused),
-            "no layer of the model runs there",
-            "modules, or names as in named_modules()",
-        )
+    choice.check_all_used()
     parts = tuple(
-        torch.where(gradient == 0, 0, value.detach() * gradient)
-        for value, gradient in zip(inputs, found.gradients, strict=True)
+        channel.arrived(number, torch.where(gradient == 0, 0, value.detach() * gradient))
+        for number, (value, gradient) in enumerate(zip(inputs, found.gradients, strict=True))
     )
-    parts = tuple(part + channel.extra[n] if n in channel.extra else part for n, part in enumerate(parts))
-    balance = None if books is None else books.close(found.outputs, parts)
+    balance = books and books.close(found.outputs, parts)
     return Relevances(parts, found.outputs, found.certificate, balance)
 
 

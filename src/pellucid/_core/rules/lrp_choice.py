@@ -74,9 +74,16 @@ class RuleChoice:
                 return rule
         return self._composite.rule_at(Place(operation, kind, named, reads_inputs))
 
-    def unused(self) -> list[str]:
-        """List the modules and names of the mapping that no operation ran in."""
-        return sorted(key if isinstance(key, str) else type(key).__name__ for key in self._waiting)
+    def check_all_used(self) -> None:
+        """Refuse modules and names of the mapping that no operation ran in."""
+        unused = sorted(key if isinstance(key, str) else type(key).__name__ for key in self._waiting)
+        if unused:
+            raise invalid_value(
+                "rules",
+                repr(unused),
+                "no layer of the model runs there",
+                "modules or names as in named_modules()",
+            )
 
     def _of_module(self, name: str, module: torch.nn.Module) -> PropagationRule | None:
         entry = self._by_module.get(id(module))

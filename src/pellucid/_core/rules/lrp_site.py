@@ -81,6 +81,11 @@ class Channel:
                 arrived = arrived + part.double().sum()
         return arrived
 
+    def arrived(self, number: int, relevance: Tensor) -> Tensor:
+        """Return the relevance of an input with what came through the channel."""
+        extra = self.extra.get(number)
+        return relevance if extra is None else relevance + extra
+
     def _taker(self, node: Any, sender: str) -> Callable[[Tensor], None]:
         for number, leaf in enumerate(self.leaves):
             if getattr(node, "variable", None) is leaf:
@@ -91,8 +96,7 @@ class Channel:
         return pull.inbox
 
     def _take(self, number: int, relevance: Tensor) -> None:
-        known = self.extra.get(number)
-        self.extra[number] = relevance if known is None else known + relevance
+        self.extra[number] = self.arrived(number, relevance)
 
 
 def _stranded(sender: str, node: Any) -> UnsupportedModelError:
