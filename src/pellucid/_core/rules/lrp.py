@@ -100,7 +100,7 @@ def relevances(
         channel.arrived(number, torch.where(gradient == 0, 0, value.detach() * gradient))
         for number, (value, gradient) in enumerate(zip(inputs, found.gradients, strict=True))
     )
-    balance = books and books.close(found.outputs, parts)
+    balance = None if books is None else books.close(found.outputs, parts)
     return Relevances(parts, found.outputs, found.certificate, balance)
 
 
