@@ -3,7 +3,7 @@
 The orthogonal pieces: an *operation* is what torch was asked to do (operation.py, vocabulary.py,
 decisions.py); a *rule* says how multipliers go back through one recorded call (table.py, call.py); a *table*
 says which operation gets which rule, and is all that tells one method from another (deeplift_tables.py,
-guided.py, lrp.py); the *pass* runs a model under a table (mode.py) and refuses what it cannot see
+guided.py, lrp_table.py); the *pass* runs a model under a table (mode.py) and refuses what it cannot see
 (provenance.py, refusals.py); two passes are paired by position (tape.py, switches.py); the *certificate*
 tells what the result rests on (certificate.py). `api` puts them together; registry.py is for the user's own.
 
@@ -21,13 +21,12 @@ from pellucid._core.rules.api import (
     Choices,
     Gradients,
     Multipliers,
-    Relevances,
     deep_lift_gradients,
     modified_gradients,
-    relevances,
 )
 from pellucid._core.rules.certificate import Certificate, OperationReport
 from pellucid._core.rules.guided import DECONVOLUTION, GUIDED
+from pellucid._core.rules.lrp import Relevances, relevances
 from pellucid._core.rules.registry import by_module, visible
 from pellucid._core.rules.table import NATIVE, STOP, Occurrence, Rule, RuleTable
 

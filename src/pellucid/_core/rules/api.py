@@ -45,21 +45,6 @@ class Gradients:
 
 
 @dataclass(frozen=True)
-class Relevances:
-    """Relevances of the inputs, with the values they belong to.
-
-    Args:
-        relevances: One tensor per input, of its shape.
-        outputs: The explained output of each example, (N,).
-        certificate: Operations, rules, and, where it was asked for, what each operation absorbed.
-    """
-
-    relevances: Inputs
-    outputs: Tensor
-    certificate: Certificate
-
-
-@dataclass(frozen=True)
 class Multipliers:
     """DeepLIFT multipliers, with the two outputs whose difference they attribute.
 
@@ -213,33 +198,6 @@ def _paired(
     if not active and not torch.equal(outputs, reference_outputs):
         ledger.switch(_NO_PATH)
     return ledger, gradients, used, outputs, reference_outputs
-
-
-def _without_zeros(value: Tensor) -> Tensor:
-    """Replace zeros by values below rounding, so that relevance at a zero input has a gradient."""
-    return value.masked_fill(value == 0, torch.finfo(value.dtype).tiny ** 0.75)
-
-
-def relevances(
-    forward: Forward, inputs: Inputs, select: Select, rules: RuleTable, *, choices: Choices = NO_CHOICES
-) -> Relevances:
-    """Return the relevance of each input: its value times its modified gradient.
-
-    Args:
-        forward: Any callable of the inputs.
-        inputs: Floating tensors; dimension 0 counts examples.
-        select: From what ``forward`` returns to one number per example, (N,).
-        rules: A table of relevance propagation, see lrp.py; `audited` adds what operations absorb.
-        choices: Rules of the user's own.
-
-    Returns:
-        Relevances, outputs and the certificate.
-    """
-    if rules.first is not None:
-        inputs = tuple(_without_zeros(value) for value in inputs)
-    found = modified_gradients(forward, inputs, select, rules, choices=choices)
-    shares = tuple(g * x for g, x in zip(found.gradients, inputs, strict=True))
-    return Relevances(shares, found.outputs, found.certificate)
 
 
 def _single(table: RuleTable, forward: Forward, inputs: Inputs, select: Select, careful: bool) -> Gradients:

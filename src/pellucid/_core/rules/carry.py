@@ -41,22 +41,6 @@ def carry(pullback: Pullback, results: Sequence[Tensor], operands: Sequence[Tens
     return list(carried)
 
 
-def is_carried(node: Any) -> bool:
-    """Tell whether an autograd node carries a rule."""
-    return getattr(type(node), "_forward_cls", None) is _Carry
-
-
 def never_pulled_back(_: Gradients) -> Sequence[Tensor | None]:
     """Stand in for the pullback of a pass that is recorded and not differentiated."""
     raise RuntimeError("a recorded reference pass was differentiated, which the engine never does")
-
-
-def enters_directly(args: tuple[Any, ...]) -> bool:
-    """Tell whether the active operand comes from the inputs through native operations only."""
-    waiting: list[Any] = [v.grad_fn for v in args if isinstance(v, Tensor) and v.requires_grad]
-    while waiting:
-        node = waiting.pop()
-        if is_carried(node):
-            return False
-        waiting += [parent for parent, _ in node.next_functions if parent is not None]
-    return True

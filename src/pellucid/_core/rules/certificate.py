@@ -38,7 +38,6 @@ class Certificate:
         notices: Anything else a reader should know.
         lost: Share of the output difference that generic rules could not attribute by themselves and
             that was distributed over their operands; 0 where every operation had an exact rule.
-        absorbed: Relevance that operations kept, by name, where an audit was asked for.
     """
 
     method: str
@@ -47,7 +46,6 @@ class Certificate:
     unknown: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     lost: float = 0.0
-    absorbed: tuple[tuple[str, float], ...] = ()
 
     def count(self, rule: str) -> int:
         """Return how many calls got the rule of this name."""
@@ -88,7 +86,6 @@ class Ledger:
         self._unknown: dict[str, None] = {}
         self._notices: dict[str, None] = {}
         self._residuals: list[Tensor] = []
-        self._absorbed: dict[str, float] = {}
 
     def saw(self, operation: str, rule: str, line: str) -> None:
         """Count one call of an operation."""
@@ -110,10 +107,6 @@ class Ledger:
         """Note what a generic rule could not attribute by itself, before it was distributed."""
         self._residuals.append(amount.detach().abs().sum())
 
-    def absorbed(self, operation: str, amount: float) -> None:
-        """Add to the relevance that an operation kept."""
-        self._absorbed[operation] = self._absorbed.get(operation, 0.0) + amount
-
     def certificate(self, difference: Tensor | None = None) -> Certificate:
         """Close the books; ``difference`` is the change of the explained outputs, per example."""
         residual = sum(float(amount) for amount in self._residuals)
@@ -127,5 +120,4 @@ class Ledger:
             tuple(self._unknown),
             tuple(self._notices),
             lost,
-            tuple(self._absorbed.items()),
         )

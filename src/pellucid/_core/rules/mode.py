@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from pellucid._core.rules.call import Call, Keeper, Slot, current_autocast, put_back, tensors_in, with_slots
 from pellucid._core.rules.careful import natively, natively_careful
-from pellucid._core.rules.carry import Pullback, carry, enters_directly, never_pulled_back
+from pellucid._core.rules.carry import Pullback, carry, never_pulled_back
 from pellucid._core.rules.certificate import Ledger
 from pellucid._core.rules.lines import calling_modules, user_line
 from pellucid._core.rules.operation import Operation, operation_of
@@ -31,7 +31,7 @@ from pellucid._core.rules.regions import DISCRETE, Origin, Regions, fills_by_mas
 from pellucid._core.rules.storage import base_of, saved_tensors_are_intercepted
 from pellucid._core.rules.sums import SumTracker
 from pellucid._core.rules.switches import Switches, described_in
-from pellucid._core.rules.table import NATIVE, STOP, Occurrence, Rule, RuleTable
+from pellucid._core.rules.table import NATIVE, STOP, Occurrence, Rule, RuleTable, name_of
 from pellucid._core.rules.tape import Tape, check_shapes
 from pellucid._core.rules.vocabulary import Kind
 
@@ -252,8 +252,6 @@ class RuledPass(TorchFunctionMode):
                     self._saw(operation.name, "expanded")
                     return result
             chosen = table.rule_for(operation.name, kind)
-        if kind is Kind.LAYER and table.first is not None and enters_directly(args):
-            chosen = table.first
         if chosen is STOP:
             self._saw(operation.name, STOP.name)
             with torch.no_grad():
@@ -336,8 +334,8 @@ class RuledPass(TorchFunctionMode):
         if self._tape is None or reference is not None:
             if reference is not None:
                 check_shapes(call, reference)
-            chosen = rule.linearise(Occurrence(call, reference, self._ledger))
-            self._saw(call.name, NATIVE.name if chosen is None else rule.name, call.line)
+            chosen = rule.linearise(Occurrence(call, reference, self._ledger, tuple(operands)))
+            self._saw(call.name, name_of(rule, chosen), call.line)
             if chosen is None:
                 return None
             pullback = chosen

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pellucid._core.rules.call import Call
 from pellucid._core.rules.carry import Pullback
@@ -35,11 +36,13 @@ class Occurrence:
         call: The call in the pass that is differentiated.
         reference: The same call in the reference pass; None for methods without one.
         ledger: Where the rule reports what it could not attribute.
+        operands: The active operands with their graph, for rules that ask where a value came from.
     """
 
     call: Call
     reference: Call | None
     ledger: Ledger
+    operands: tuple[Tensor, ...] = ()
 
     @property
     def pair(self) -> tuple[Call, Call]:
@@ -75,6 +78,11 @@ STOP = Rule("constant", lambda _: None)
 """The operation's result counts as a constant: nothing flows back through it."""
 
 
+def name_of(rule: Rule, pullback: Pullback | None) -> str:
+    """Name what a call got: the ``label`` of its pullback, if it has one, or the rule's name."""
+    return NATIVE.name if pullback is None else str(getattr(pullback, "label", rule.name))
+
+
 def _empty() -> Mapping[Any, Any]:
     return MappingProxyType({})
 
@@ -91,6 +99,7 @@ class RuleTable:
         name: How the certificate names the table.
         kinds: Rules by the kind of operation.
         names: Rules by canonical name, for calls that are not linear; they precede the kinds.
+        linear: Rules by canonical name, for calls that are linear; they precede the kinds.
         expansions: Operations rewritten in simpler ones, by canonical name.
         region: Rule for several operations that together are one elementwise function.
         fallback: Rule for operations in no table; None keeps their own gradient.
@@ -100,8 +109,6 @@ class RuleTable:
         functions: Rules for `torch.autograd.Function` classes; None trusts the function's own backward.
         chosen: The user's rules by canonical name, for any call.
         tracks_sums: Whether some rule asks which sum formed an operand.
-        first: Rule for layers which the inputs enter through linear operations only; zeros in the inputs are
-            then replaced by the smallest values that keep a quotient of relevance and value finite.
         override: The user's choice by operation and module.
         joins_sums: Whether sums of members of one region are asked about too; for most methods they are exact.
     """
@@ -109,6 +116,7 @@ class RuleTable:
     name: str
     kinds: Mapping[Kind, Rule] = field(default_factory=_empty)
     names: Mapping[str, Rule] = field(default_factory=_empty)
+    linear: Mapping[str, Rule] = field(default_factory=_empty)
     expansions: Mapping[str, Expansion] = field(default_factory=_empty)
     region: Rule | None = None
     fallback: Rule | None = None
@@ -117,7 +125,6 @@ class RuleTable:
     functions: Mapping[type, FunctionRule | None] = field(default_factory=_empty)
     chosen: Mapping[str, Rule] = field(default_factory=_empty)
     tracks_sums: bool = False
-    first: Rule | None = None
     override: Override | None = None
     joins_sums: bool = False
 
@@ -126,7 +133,8 @@ class RuleTable:
         chosen = self.chosen.get(name)
         if chosen is not None:
             return chosen
-        rule = self.kinds.get(kind) if kind is Kind.LINEAR else self.names.get(name) or self.kinds.get(kind)
+        names = self.linear if kind is Kind.LINEAR else self.names
+        rule = names.get(name) or self.kinds.get(kind)
         if rule is None and kind is Kind.UNKNOWN:
             rule = self.fallback
         return rule or NATIVE
