@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from pellucid.attr import (
+    LRP,
     Attribution,
     Deconvolution,
     DeepLift,
@@ -18,6 +19,7 @@ from pellucid.attr import (
     NoiseTunnel,
     Saliency,
 )
+from pellucid.lrp import EpsilonPlus
 from tests.models import mlp
 
 
@@ -126,4 +128,6 @@ CASES = [
     ),
     Case("guided-backprop", GuidedBackprop, {}, rules=True, rectifiers=True),
     Case("deconvolution", Deconvolution, {}, rules=True, rectifiers=True),
+    Case("lrp", LRP, {}, cap="internal_batch_size", rules=True),
+    Case("lrp-epsilon-plus", LRP, {"composite": EpsilonPlus()}, cap="internal_batch_size", rules=True),
 ]

@@ -83,7 +83,7 @@ def test_no_private_name_crosses_folders():
 LAYERS = [
     ("pellucid.errors", "pellucid.typing", "pellucid.docstrings"),
     ("pellucid._core",),
-    ("pellucid.visualization",),
+    ("pellucid.visualization", "pellucid.rules", "pellucid.lrp"),
     ("pellucid.attr",),
     ("pellucid.registry", "pellucid.explanation"),
     ("pellucid.explaining",),

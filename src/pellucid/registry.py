@@ -99,6 +99,7 @@ def methods() -> tuple[MethodInfo, ...]:
         _plain("deep_lift_shap", attr.DeepLiftShap),
         _plain("guided_backprop", attr.GuidedBackprop),
         _plain("deconvolution", attr.Deconvolution),
+        _plain("lrp", attr.LRP),
         _smooth("smoothgrad", "smoothgrad", "Gradients averaged over noisy copies of the input."),
         _smooth(
             "smoothgrad_squared",

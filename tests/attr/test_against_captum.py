@@ -136,6 +136,7 @@ NAMES = [
     "GuidedBackprop",
     "InputXGradient",
     "IntegratedGradients",
+    "LRP",
     "NoiseTunnel",
     "Saliency",
 ]

@@ -286,7 +286,7 @@ def gradients_at_inputs(
 ) -> tuple[Tensor, ...]:
     """Compute the gradient of the explained output at the inputs, in float32 or wider."""
     inputs = question.inputs
-    here = Line(inputs, inputs, torch.ones(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64))
+    here = Line.at(inputs)
     gradients = WeightedSum(inputs)
     with evaluating(question, None, differentiate) as evaluator, progress(False, "", None) as bar:
         evaluator.point_gradients(gradients, here, bar)

@@ -54,6 +54,12 @@ class Line:
     nodes: Tensor
     node_weights: Tensor
 
+    @classmethod
+    def at(cls, inputs: tuple[Tensor, ...]) -> Line:
+        """The line that has shrunk to its end: a single point, the input."""
+        one = torch.ones(1, dtype=torch.float64)
+        return cls(inputs, inputs, one, one)
+
     @property
     def samples(self) -> int:
         """Number of quadrature nodes."""

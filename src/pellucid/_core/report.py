@@ -24,7 +24,7 @@ from torch import Tensor
 from pellucid.errors import PellucidWarning
 
 if TYPE_CHECKING:
-    from pellucid._core.rules import Certificate
+    from pellucid._core.rules import Audit, Certificate
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 
@@ -50,6 +50,7 @@ class Report:
         n_steps: integration steps that the last path method took, per example where they differ.
         outputs: the model's plain output at the inputs, where it was evaluated.
         certificate: what the last rule-based method did to which operation.
+        audit: what operations absorbed of the relevance, where books were kept.
         outer: the report of the block around this one.
     """
 
@@ -61,6 +62,7 @@ class Report:
     n_steps: int | Tensor | None = None
     outputs: Tensor | None = None
     certificate: Certificate | None = None
+    audit: Audit | None = None
     outer: Report | None = field(default=None, repr=False)
 
 
@@ -111,6 +113,7 @@ def check(
     standard_error: tuple[Tensor, ...] | None = None,
     n_steps: int | Tensor | None = None,
     certificate: Certificate | None = None,
+    audit: Audit | None = None,
 ) -> None:
     """Report the check that a result carries; what is not given is left as it is."""
     report = _active.get()
@@ -124,6 +127,8 @@ def check(
         report.n_steps = n_steps
     if certificate is not None:
         report.certificate = certificate
+    if audit is not None:
+        report.audit = audit
 
 
 def keep_outputs(outputs: Tensor) -> None:

@@ -16,12 +16,17 @@ from pellucid._core.differentiation import Pass
 from pellucid._core.output import output_tensor
 from pellucid._core.rules import (
     NO_CHOICES,
+    Absorbed,
+    Audit,
     Certificate,
     Choices,
+    Composite,
+    ModuleRules,
     OperationReport,
     RuleTable,
     deep_lift_gradients,
     modified_gradients,
+    relevances,
 )
 
 
@@ -87,6 +92,45 @@ class ModifiedRules:
         return Pass(seen.output.detach(), found.gradients, found.used)
 
 
+@dataclass
+class Propagation:
+    """Relevance under a composite of rules, in the place of gradients.
+
+    Attributes:
+        composite: which layer gets which rule.
+        rules: rules by module, module name or type.
+        choices: rules of the user's own.
+        audit: whether books are kept of what operations absorb.
+        certificates: one per pass made so far.
+        audits: likewise, if books are kept.
+    """
+
+    composite: Composite
+    rules: ModuleRules
+    choices: Choices = NO_CHOICES
+    audit: bool = False
+    certificates: list[Certificate] = field(default_factory=list)
+    audits: list[Audit] = field(default_factory=list)
+
+    def __call__(
+        self,
+        run: Callable[..., Any],
+        choose: Callable[[Tensor], Tensor],
+        values: tuple[Tensor, ...],
+        references: tuple[Tensor, ...],
+    ) -> Pass:
+        """Run one pass; the changes are the explained outputs."""
+        del references
+        seen = _Seen(choose)
+        found = relevances(
+            run, values, seen, self.composite, rules=self.rules, choices=self.choices, audit=self.audit
+        )
+        self.certificates.append(found.certificate)
+        if found.audit is not None:
+            self.audits.append(found.audit)
+        return Pass(seen.output.detach(), found.relevances, found.used, (found.outputs,))
+
+
 class _Seen:
     """Picks the explained values and keeps the output of the last pass that they were picked from."""
 
@@ -122,3 +166,21 @@ def whole_certificate(certificates: Iterable[Certificate]) -> Certificate:
 
 def _union(lists: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for part in lists for text in part))
+
+
+def whole_audit(audits: list[Audit]) -> Audit | None:
+    """Add up the books of several passes, each over some of the examples."""
+    if not audits:
+        return None
+    rows: dict[tuple[str, str, str], Absorbed] = {}
+    for row in (row for audit in audits for row in audit.rows):
+        key = (row.operation, row.rule, row.line)
+        known = rows.get(key)
+        amount = row.amount + (known.amount if known else 0.0)
+        rows[key] = Absorbed(*key, amount, max(row.calls, known.calls if known else 0))
+    return Audit(
+        explained=sum(audit.explained for audit in audits),
+        attributed=sum(audit.attributed for audit in audits),
+        rows=tuple(sorted(rows.values(), key=lambda row: -abs(row.amount))),
+        elsewhere=sum(audit.elsewhere for audit in audits),
+    )

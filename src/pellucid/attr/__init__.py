@@ -14,10 +14,12 @@ from pellucid.attr.gradient_shap import GradientShap
 from pellucid.attr.guided import Deconvolution, GuidedBackprop
 from pellucid.attr.input_x_gradient import InputXGradient
 from pellucid.attr.integrated_gradients import IntegratedGradients
+from pellucid.attr.lrp import LRP
 from pellucid.attr.noise_tunnel import NoiseTunnel
 from pellucid.attr.saliency import Saliency
 
 __all__ = [
+    "LRP",
     "Attribution",
     "Deconvolution",
     "DeepLift",

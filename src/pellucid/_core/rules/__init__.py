@@ -27,24 +27,72 @@ from pellucid._core.rules.api import (
 from pellucid._core.rules.certificate import Certificate, OperationReport
 from pellucid._core.rules.guided import DECONVOLUTION, GUIDED
 from pellucid._core.rules.lrp import Relevances, relevances
+from pellucid._core.rules.lrp_audit import Absorbed, Audit
+from pellucid._core.rules.lrp_choice import ModuleRules
+from pellucid._core.rules.lrp_composites import (
+    CPLRP,
+    Assign,
+    AttnLRP,
+    Composite,
+    EpsilonAlpha2Beta1,
+    EpsilonGammaBox,
+    EpsilonPlus,
+)
+from pellucid._core.rules.lrp_named import Alpha1_Beta0_Rule, EpsilonRule, GammaRule, IdentityRule
+from pellucid._core.rules.lrp_rules import (
+    AlphaBeta,
+    Epsilon,
+    Flat,
+    Gamma,
+    Norm,
+    Pass,
+    PropagationRule,
+    WSquare,
+    ZBox,
+    ZPlus,
+)
 from pellucid._core.rules.registry import by_module, visible
 from pellucid._core.rules.table import NATIVE, STOP, Occurrence, Rule, RuleTable
 
 __all__ = [
+    "CPLRP",
     "DECONVOLUTION",
     "GUIDED",
     "NATIVE",
     "NO_CHOICES",
     "STOP",
+    "Absorbed",
+    "Alpha1_Beta0_Rule",
+    "AlphaBeta",
+    "Assign",
+    "AttnLRP",
+    "Audit",
     "Certificate",
     "Choices",
+    "Composite",
+    "Epsilon",
+    "EpsilonAlpha2Beta1",
+    "EpsilonGammaBox",
+    "EpsilonPlus",
+    "EpsilonRule",
+    "Flat",
+    "Gamma",
+    "GammaRule",
     "Gradients",
+    "IdentityRule",
+    "ModuleRules",
     "Multipliers",
+    "Norm",
     "Occurrence",
     "OperationReport",
+    "Pass",
+    "PropagationRule",
     "Relevances",
     "Rule",
     "RuleTable",
+    "WSquare",
+    "ZBox",
+    "ZPlus",
     "by_module",
     "deep_lift_gradients",
     "modified_gradients",

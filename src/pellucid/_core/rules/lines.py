@@ -22,7 +22,7 @@ def _belongs_to_user(filename: str) -> bool:
 
 def user_line() -> str:
     """Return ``file:line in function`` of the innermost frame that is neither torch's nor ours."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 # the documented way to walk without building a traceback
+    frame: FrameType | None = sys._getframe(1)  # the documented way to walk without building a traceback
     while frame is not None and not _belongs_to_user(frame.f_code.co_filename):
         if frame.f_code.co_filename == _SELECTION:
             return "the selection of the target"
@@ -39,7 +39,7 @@ def calling_modules() -> tuple[torch.nn.Module, ...]:
     the model, and other threads on the same model are not disturbed.
     """
     found: list[torch.nn.Module] = []
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 # as above
+    frame: FrameType | None = sys._getframe(1)  # as above
     while frame is not None:
         if frame.f_code.co_name in {"_call_impl", "forward"}:
             owner = frame.f_locals.get("self")

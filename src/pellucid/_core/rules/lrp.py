@@ -13,7 +13,6 @@ from pellucid._core.rules.api import (
     NO_CHOICES,
     Choices,
     Forward,
-    Gradients,
     Inputs,
     Select,
     modified_gradients,
@@ -40,12 +39,14 @@ class Relevances:
         outputs: The explained output of each example, (N,).
         certificate: Operations and the rule each got.
         audit: What each operation absorbed; None unless asked for.
+        used: Numbers of the inputs that the outputs depend on.
     """
 
     relevances: Inputs
     outputs: Tensor
     certificate: Certificate
     audit: Audit | None
+    used: frozenset[int] = frozenset()
 
     @property
     def delta(self) -> Tensor:
@@ -94,29 +95,22 @@ def relevances(
         Relevances, outputs, the certificate and the audit.
     """
     channel, choice, books = Channel(), RuleChoice(composite, rules), Books() if audit else None
-    found = _propagated(forward, inputs, select, composite, choice, choices, channel, books)
+    treatment = Treatment(choice, channel, composite.softmax, books)
+    table = treatment.table(f"relevance propagation ({composite.name})")
+    preferred = replace(choices, override=_first(choices, treatment.override))
+    entering = _entering(uncompiled(forward), channel, books)
+    found = modified_gradients(entering, inputs, select, table, choices=preferred)
     choice.check_all_used()
     parts = tuple(
         channel.arrived(number, torch.where(gradient == 0, 0, value.detach() * gradient))
         for number, (value, gradient) in enumerate(zip(inputs, found.gradients, strict=True))
     )
     balance = None if books is None else books.close(found.outputs, parts)
-    return Relevances(parts, found.outputs, found.certificate, balance)
+    return Relevances(parts, found.outputs, found.certificate, balance, found.used)
 
 
-def _propagated(
-    forward: Forward,
-    inputs: Inputs,
-    select: Select,
-    composite: Composite,
-    choice: RuleChoice,
-    choices: Choices,
-    channel: Channel,
-    books: Books | None,
-) -> Gradients:
-    treatment = Treatment(choice, channel, composite.softmax, books)
-    table = treatment.table(f"relevance propagation ({composite.name})")
-    inner = uncompiled(forward)
+def _entering(inner: Forward, channel: Channel, books: Books | None) -> Forward:
+    """Begin channel and books anew whenever the function is run, since a pass may be run again."""
 
     def entered(*values: Tensor) -> Any:
         channel.begin(tuple(_leaf(value) for value in values))
@@ -124,8 +118,7 @@ def _propagated(
             books.begin()
         return inner(*values)
 
-    preferred = replace(choices, override=_first(choices, treatment.override))
-    return modified_gradients(entered, inputs, select, table, choices=preferred)
+    return entered
 
 
 def _leaf(entered: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ def base_of(tensor: Tensor) -> Tensor | None:
 
 def version_of(tensor: Tensor) -> int:
     """Return how often the tensor's memory has been written; aliases share the count."""
-    return 0 if tensor.is_inference() else tensor._version  # noqa: SLF001 # no public name
+    return 0 if tensor.is_inference() else tensor._version  # no public name
 
 
 def address_of(tensor: Tensor) -> int | None:
