@@ -26,10 +26,9 @@ def pull_layer(call: Call, gradient: Tensor) -> Tensor:
         if call.name in _CONVOLUTIONS:
             convolution, dims = _CONVOLUTIONS[call.name]
             padding = call.argument(4, "padding", 0)
-            x = call.operands[0]
-            if x.dim() == dims and not isinstance(padding, str):
+            x, groups = call.operands[0], call.argument(6, "groups", 1)
+            if x.dim() == dims and not isinstance(padding, str) and groups == 1:  # else its kernel may take minutes
                 stride, dilation = call.argument(3, "stride", 1), call.argument(5, "dilation", 1)
-                groups = call.argument(6, "groups", 1)
                 return convolution(x.shape, weight, gradient, stride, padding, dilation, groups)
     rest = (None,) * (len(call.results) - 1)
     return vjp(call.again, call.operands, (gradient, *rest))[0]
