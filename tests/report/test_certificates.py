@@ -3,7 +3,7 @@
 import torch
 
 import pellucid
-from pellucid.report import render_report, subject_of
+from pellucid.report import render_report, subject_of, verdict_of
 from pellucid.report._certificate import certificate_view
 from pellucid.rules import Certificate, OperationReport
 
@@ -23,6 +23,20 @@ def test_an_exact_certificate_says_so():
 def test_methods_without_a_sum_promise_none():
     view = certificate_view(explained("guided_backprop", lambda v: torch.relu(v).sum(1)).certificate)
     assert "promise no sum" in view.guarantee
+
+
+def test_relevance_is_judged_by_what_was_absorbed():
+    layer = torch.nn.Linear(2, 1)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, 1.0]]))
+        layer.bias.fill_(2.0)
+    x = torch.tensor([[1.0, 1.0]])
+    half = verdict_of(pellucid.explain(layer, x, method="lrp"), 0)
+    assert half.level == "fair"
+    assert "50" in half.text
+    whole = verdict_of(pellucid.explain(torch.nn.Linear(2, 1, bias=False), x, method="lrp"), 0)
+    assert whole.level == "good"
+    assert "absorb" in certificate_view(pellucid.explain(layer, x, method="lrp").certificate).guarantee
 
 
 def test_gaps_are_named():

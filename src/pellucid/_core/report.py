@@ -45,7 +45,8 @@ class Report:
         rows: examples that went through the model, counted once per forward pass.
         calls: forward passes.
         notices: warnings, each once, in the order in which they came.
-        delta: completeness error, shape (N,), of the last method that has one.
+        delta: completeness error, shape (N,), of the last method that has one: the sum of its attributions minus
+            what they should sum to.
         standard_error: standard errors of the last sampling method, shaped like its attributions.
         n_steps: integration steps that the last path method took, per example where they differ.
         outputs: the model's plain output at the inputs, where it was evaluated.

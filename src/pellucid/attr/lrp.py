@@ -115,7 +115,7 @@ class LRP(Attribution):
             evaluator.point_gradients(found, here, bar)
             delta = found.absorbed(evaluator.mixes)
         certificate = whole_certificate(propagation.certificates)
-        report.check(delta=delta, certificate=certificate, audit=whole_audit(propagation.audits))
+        report.check(delta=-delta, certificate=certificate, audit=whole_audit(propagation.audits))
         if verbose:
             sys.stdout.write(f"{certificate}\n")
         answer = question.answer(found.relevance.sums)

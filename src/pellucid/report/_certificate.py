@@ -31,6 +31,7 @@ _MEANINGS = {
     "identity": "passes relevance on",
 }
 _COMPLETE = "DeepLIFT"
+_RELEVANCE = "relevance"
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,11 @@ def certificate_view(certificate: Certificate | None) -> CertificateView | None:
 
 def _guarantee(certificate: Certificate, gaps: list[str]) -> str:
     calls = sum(row.calls for row in certificate.operations)
+    if certificate.method.startswith(_RELEVANCE):
+        return (
+            f"All {calls} operations between input and output were seen. Relevance sums to the output, less what biases,"
+            " epsilons and gates absorb."
+        )
     if not certificate.method.startswith(_COMPLETE):
         return (
             f"All {calls} operations between input and output were seen. The rules of {certificate.method} stand in for"

@@ -86,7 +86,11 @@ def verdict_of(explanation: Explanation, position: int) -> Verdict:
     everything = single_tensor(explanation.attributions, "attributions").double()
     values = everything[position]
     found = []
-    if explanation.delta is not None and len(explanation.delta) == len(everything):
+    if _is_relevance(explanation) and explanation.delta is not None:
+        own = len(explanation.delta) == len(everything)
+        shown = (values, explanation.delta[position]) if own else (everything, explanation.delta.sum())
+        found.append(_conservation(float(shown[0].sum()), float(shown[1])))
+    elif explanation.delta is not None and len(explanation.delta) == len(everything):
         found.append(_completeness(float(values.sum()), float(explanation.delta[position])))
     elif explanation.delta is not None:  # the model mixes its examples: they are complete together only
         found.append(_completeness(float(everything.sum()), float(explanation.delta.sum())))
@@ -110,6 +114,20 @@ def _completeness(total: float, delta: float) -> Verdict:
     if gap < 0.05:
         return Verdict("fair", f"misses the output difference by {_percent(gap)}", detail)
     return Verdict("poor", f"misses the output difference by {_percent(gap)}", detail)
+
+
+def _is_relevance(explanation: Explanation) -> bool:
+    return explanation.certificate is not None and explanation.certificate.method.startswith("relevance")
+
+
+def _conservation(total: float, delta: float) -> Verdict:
+    """Relevance that biases and rules absorb is no mistake, but it should be known."""
+    output = total - delta
+    gap = abs(delta) / max(abs(output), 1e-12) if delta else 0.0
+    detail = f"absorbed {_short(-delta)}"
+    if not gap >= 0.01:
+        return Verdict("good", f"sums to the output within {_percent(gap)}", detail)
+    return Verdict("fair", f"biases and rules absorbed {_percent(gap)} of the output", detail)
 
 
 def _sampling(size: float, error: float) -> Verdict:
