@@ -41,7 +41,7 @@ def test_tuples_of_inputs(case, x, generator):
     a, b = case.run(TwoInputs(), (x, other), target=2, additional_forward_args=torch.rand(3, dtype=DOUBLE))
     assert a.shape == x.shape
     assert b.shape == other.shape
-    assert b.abs().sum() > 0
+    assert bool(b.any()) is not case.name.startswith("lrp")  # exp(b) is a gate there, and gates get nothing
 
 
 @EVERY
@@ -59,9 +59,11 @@ def test_chunks_do_not_matter(case, x):
         pytest.skip("takes a single pass")
     model = cnn()
     images = torch.randn(4, 2, 6, 6, dtype=DOUBLE, generator=torch.Generator().manual_seed(3))
-    whole = case.run(model, images, target=1)
+    loose = {"tolerance": 0.05} if case.arguments.get("n_steps") == "auto" else {}
+    whole = case.run(model, images, target=1, **loose)
     for cap in (1, 3, 4, 7, 1000):
-        assert torch.allclose(case.run(model, images, target=1, **{case.cap: cap}), whole, rtol=1e-9, atol=1e-12)
+        found = case.run(model, images, target=1, **{case.cap: cap}, **loose)
+        assert torch.allclose(found, whole, rtol=1e-9, atol=1e-12)
 
 
 @EVERY
