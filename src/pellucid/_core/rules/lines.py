@@ -22,14 +22,15 @@ def _belongs_to_user(filename: str) -> bool:
 
 def user_line() -> str:
     """Return ``file:line in function`` of the innermost frame that is neither torch's nor ours."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 # the documented way to walk without building a traceback
-    while frame is not None and not _belongs_to_user(frame.f_code.co_filename):
-        if frame.f_code.co_filename == _SELECTION:
+    frame: FrameType | None = sys._getframe(1)  # the documented way to walk without building a traceback
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if _belongs_to_user(name):
+            return f"{name}:{frame.f_lineno} in {frame.f_code.co_name}"
+        if name == _SELECTION:
             return "the selection of the target"
         frame = frame.f_back
-    if frame is None:
-        return "an unknown line"
-    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+    return "an unknown line"
 
 
 def calling_modules() -> tuple[torch.nn.Module, ...]:
@@ -39,7 +40,7 @@ def calling_modules() -> tuple[torch.nn.Module, ...]:
     the model, and other threads on the same model are not disturbed.
     """
     found: list[torch.nn.Module] = []
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 # as above
+    frame: FrameType | None = sys._getframe(1)  # as above
     while frame is not None:
         if frame.f_code.co_name in {"_call_impl", "forward"}:
             owner = frame.f_locals.get("self")

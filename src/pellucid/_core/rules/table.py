@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pellucid._core.rules.call import Call
 from pellucid._core.rules.carry import Pullback
@@ -45,9 +46,7 @@ class Occurrence:
     def pair(self) -> tuple[Call, Call]:
         """The call and its reference, for rules that need both."""
         if self.reference is None:
-            raise TypeError(
-                f"the rule of '{self.call.name}' needs a reference pass, and this method has none"
-            )
+            raise TypeError(f"the rule of '{self.call.name}' needs a reference pass, and this method has none")
         return self.call, self.reference
 
 
@@ -60,6 +59,8 @@ class Rule:
         linearise: Returns the pullback at one call; None means the operation's own gradient.
         of_sums: Whether the rule, for one operand that is a sum, belongs to the sum as well: its pullback
             then leads to the operands of the sum.
+        compute: Computes the operation's values in place of the operation, and keeps on `Call.kept` what the
+            pullback needs; None from it declines.
         frugal: Whether the rule asks for results through `Call.result` only, so that a reference pass need
             not keep those that are cheap to compute again.
     """
@@ -68,6 +69,20 @@ class Rule:
     linearise: Callable[[Occurrence], Pullback | None]
     of_sums: bool = False
     frugal: bool = False
+    compute: Callable[[Call], Tensor | None] | None = None
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """One rule for an operation that would be expanded otherwise.
+
+    Args:
+        applies: Tells from the arguments of a call whether the rule covers it.
+        rule: The rule, which has to mean what the rules of the pieces mean together.
+    """
+
+    applies: Callable[[tuple[Any, ...], dict[str, Any]], bool]
+    rule: Rule
 
 
 NATIVE = Rule("gradient", lambda _: None)
@@ -92,6 +107,8 @@ class RuleTable:
         kinds: Rules by the kind of operation.
         names: Rules by canonical name, for calls that are not linear; they precede the kinds.
         expansions: Operations rewritten in simpler ones, by canonical name.
+        closed: Rules that spare an expansion, by canonical name; left out where the user chose rules, since
+            those may be meant for the pieces.
         region: Rule for several operations that together are one elementwise function.
         fallback: Rule for operations in no table; None keeps their own gradient.
         paired: Whether there is a reference pass.
@@ -109,6 +126,7 @@ class RuleTable:
     kinds: Mapping[Kind, Rule] = field(default_factory=_empty)
     names: Mapping[str, Rule] = field(default_factory=_empty)
     expansions: Mapping[str, Expansion] = field(default_factory=_empty)
+    closed: Mapping[str, ClosedForm] = field(default_factory=_empty)
     region: Rule | None = None
     fallback: Rule | None = None
     paired: bool = False
