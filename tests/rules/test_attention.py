@@ -81,6 +81,13 @@ def test_what_the_closed_form_does_not_cover_is_expanded(options):
     assert "expanded" in rules(found)
 
 
+def test_a_mask_may_be_larger_than_the_scores():
+    larger = torch.randn(3, 1, 5, 5, dtype=torch.float64)
+    shapes = ((1, 4, 5, 6),) * 3
+    whole = explained(lambda q, k, v: SDPA(q, k, v, attn_mask=larger).sum(0, keepdim=True), shapes)
+    assert "expanded" in rules(whole)
+
+
 def test_rules_of_the_user_hold_inside_attention():
     found = explained(SDPA, SHAPES["equal"], choices=Choices(rules={"softmax": SOFTMAX}))
     assert "attention, in closed form" not in rules(found)

@@ -49,7 +49,15 @@ def _applies(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     shared = bool(kwargs.get("enable_gqa")) and query.dim() > 3 and heads[0][:-1] == heads[1][:-1]
     if heads[1] != heads[2] or not (heads[0] == heads[1] or shared) or 0 in (*query.shape, *key.shape):
         return False
-    return mask is None or mask.dtype != torch.bool or bool(mask.any(-1).all())
+    return mask is None or _covers(mask, query, (*query.shape[:-1], key.shape[-2]))
+
+
+def _covers(mask: Tensor, query: Tensor, scores: tuple[int, ...]) -> bool:
+    """Tell whether a mask can be written into the scores, and leaves each query something to see."""
+    missing = len(scores) - mask.dim()
+    if missing < 0 or not all(a in (1, b) for a, b in zip(mask.shape, scores[missing:], strict=True)):
+        return False
+    return bool(mask.any(-1).all()) if mask.dtype == torch.bool else mask.dtype == query.dtype
 
 
 def _autocast(tensor: Tensor) -> bool:
