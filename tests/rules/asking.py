@@ -14,9 +14,7 @@ def weighted(output):
 def lifted(forward, *inputs, baselines=None, select=weighted, **options):
     if baselines is None:
         generator = torch.Generator().manual_seed(7)
-        baselines = tuple(
-            0.1 + 0.7 * torch.randn(x.shape, generator=generator, dtype=x.dtype) for x in inputs
-        )
+        baselines = tuple(0.1 + 0.7 * torch.randn(x.shape, generator=generator, dtype=x.dtype) for x in inputs)
     return baselines, deep_lift_gradients(forward, inputs, baselines, select, **options)
 
 

@@ -50,9 +50,7 @@ MODELS = {
     "local_response_norm": lambda: image(nn.Conv2d(2, 4, 3), nn.LocalResponseNorm(2)),
     "glu": lambda: (nn.Sequential(nn.Linear(5, 6), nn.GLU()), torch.randn(3, 5)),
     "attention": lambda: sequence(Attention()),
-    "transformer": lambda: sequence(
-        nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, activation="gelu")
-    ),
+    "transformer": lambda: sequence(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, activation="gelu")),
     "norm_first": lambda: sequence(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=True)),
     "decoder": lambda: sequence(Decoder()),
     "in_place": lambda: (InPlace(), torch.randn(3, 5)),
@@ -79,9 +77,7 @@ class Decoder(nn.Module):
         self.inner = nn.TransformerDecoderLayer(8, 2, 16, batch_first=True)
 
     def forward(self, x):
-        return self.inner(
-            x, x.exp(), tgt_is_causal=True, tgt_mask=nn.Transformer.generate_square_subsequent_mask(5)
-        )
+        return self.inner(x, x.exp(), tgt_is_causal=True, tgt_mask=nn.Transformer.generate_square_subsequent_mask(5))
 
 
 class UNet(nn.Module):
@@ -92,9 +88,7 @@ class UNet(nn.Module):
 
     def forward(self, x):
         h = F.elu(self.down(x), inplace=True)
-        return self.out(
-            torch.cat([x, F.interpolate(F.leaky_relu(self.up(h)), x.shape[2:], mode="bilinear")], 1)
-        ).tanh()
+        return self.out(torch.cat([x, F.interpolate(F.leaky_relu(self.up(h)), x.shape[2:], mode="bilinear")], 1)).tanh()
 
 
 class Factorisation(nn.Module):
@@ -139,10 +133,7 @@ def test_complete(name):
 def test_a_batch_equals_its_examples(name):
     model, x = MODELS[name]()
     baselines, together = lifted(model, x)
-    alone = [
-        lifted(model, x[i : i + 1], baselines=(baselines[0][i : i + 1],))[1].multipliers[0]
-        for i in range(len(x))
-    ]
+    alone = [lifted(model, x[i : i + 1], baselines=(baselines[0][i : i + 1],))[1].multipliers[0] for i in range(len(x))]
     torch.testing.assert_close(together.multipliers[0], torch.cat(alone), rtol=1e-10, atol=1e-12)
 
 
@@ -160,17 +151,12 @@ def test_several_inputs_and_structured_outputs():
     def model(a, b):
         return {"logits": (a.exp() * b.sum(1, keepdim=True), None)}
 
-    assert (
-        incompleteness(model, torch.randn(3, 4), torch.randn(3, 2), select=lambda o: o["logits"][0][:, 1])
-        < 1e-13
-    )
+    assert incompleteness(model, torch.randn(3, 4), torch.randn(3, 2), select=lambda o: o["logits"][0][:, 1]) < 1e-13
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_lower_precision(dtype):
-    model = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.LayerNorm(16), nn.Linear(16, 4), nn.Softmax(1)).to(
-        dtype
-    )
+    model = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.LayerNorm(16), nn.Linear(16, 4), nn.Softmax(1)).to(dtype)
     x = torch.randn(3, 8).to(dtype)
     baselines = ((0.1 + 0.7 * torch.randn(3, 8)).to(dtype),)
     _, result = lifted(model, x, baselines=baselines, select=lambda y: y[:, 0].float())
@@ -182,9 +168,7 @@ def test_lower_precision(dtype):
 
 
 def test_autocast():
-    model = nn.Sequential(
-        nn.Linear(8, 16), nn.GELU(), nn.LayerNorm(16), nn.Linear(16, 4), nn.Softmax(1)
-    ).float()
+    model = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.LayerNorm(16), nn.Linear(16, 4), nn.Softmax(1)).float()
     x, start = torch.randn(3, 8, dtype=torch.float32), torch.randn(3, 8, dtype=torch.float32)
 
     def run(z):

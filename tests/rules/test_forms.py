@@ -97,16 +97,12 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "number"), [(n, k) for n, forms in FORMS.items() for k in range(1, len(forms))]
-)
+@pytest.mark.parametrize(("name", "number"), [(n, k) for n, forms in FORMS.items() for k in range(1, len(forms))])
 def test_forms_agree(name, number):
     x = torch.randn(4, 5)
     results = [
         lifted(
-            lambda z, f=form: (
-                torch.tanh(f(z @ WEIGHT.T) @ torch.ones(1, 3)) if name == "variance" else f(z @ WEIGHT.T)
-            ),
+            lambda z, f=form: torch.tanh(f(z @ WEIGHT.T) @ torch.ones(1, 3)) if name == "variance" else f(z @ WEIGHT.T),
             x,
         )[1]
         for form in (FORMS[name][0], FORMS[name][number])

@@ -65,9 +65,7 @@ def test_other_rectifiers_are_counted(table, rectifier):
 
 
 @TABLES
-@pytest.mark.parametrize(
-    "function", [torch.tanh, torch.sigmoid, torch.abs, torch.square, lambda h: h.clamp(-1, 1)]
-)
+@pytest.mark.parametrize("function", [torch.tanh, torch.sigmoid, torch.abs, torch.square, lambda h: h.clamp(-1, 1)])
 def test_other_functions_keep_their_gradient(table, function):
     x = torch.randn(4, 5)
     leaf = x.clone().requires_grad_()
@@ -80,18 +78,14 @@ def test_other_functions_keep_their_gradient(table, function):
 @TABLES
 def test_recurrent_rectifier_is_opened(table):
     model = nn.RNN(5, 4, nonlinearity="relu", batch_first=True)
-    result = modified_gradients(
-        lambda x: model(x)[0], (torch.randn(2, 3, 5),), lambda y: y.sum((1, 2)), table
-    )
+    result = modified_gradients(lambda x: model(x)[0], (torch.randn(2, 3, 5),), lambda y: y.sum((1, 2)), table)
     assert result.certificate.count(table.name) == 3
 
 
 @TABLES
 def test_custom_functions_are_refused(table):
     with pytest.raises(UnsupportedModelError, match="Scaled"):
-        modified_gradients(
-            lambda x: Scaled.apply(x.relu()) * 2, (torch.randn(3, 5),), lambda y: y.sum(1), table
-        )
+        modified_gradients(lambda x: Scaled.apply(x.relu()) * 2, (torch.randn(3, 5),), lambda y: y.sum(1), table)
 
 
 def test_tables_of_pairs_are_refused():
@@ -105,9 +99,7 @@ def test_captum_agrees_on_modules():
     captum = pytest.importorskip("captum.attr")
     import warnings
 
-    model = nn.Sequential(
-        nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3)
-    )
+    model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
     x = torch.randn(3, 2, 6, 6)
     for method, table in ((captum.GuidedBackprop, GUIDED), (captum.Deconvolution, DECONVOLUTION)):
         with warnings.catch_warnings():

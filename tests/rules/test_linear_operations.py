@@ -223,9 +223,7 @@ CASES = {
     ],
     "upsample_nearest1d": [lambda x: torch._C._nn.upsample_nearest1d(x, (8,), None)],
     "upsample_nearest2d": [image(lambda x: torch._C._nn.upsample_nearest2d(x, (6, 8), None))],
-    "upsample_nearest3d": [
-        lambda x: torch._C._nn.upsample_nearest3d(x.reshape(1, 1, 2, 3, 4), (4, 6, 8), None)
-    ],
+    "upsample_nearest3d": [lambda x: torch._C._nn.upsample_nearest3d(x.reshape(1, 1, 2, 3, 4), (4, 6, 8), None)],
     "upsample_linear1d": [lambda x: torch._C._nn.upsample_linear1d(x, (8,), False, None)],
     "upsample_bilinear2d": [image(lambda x: torch._C._nn.upsample_bilinear2d(x, (6, 8), True, None))],
     "upsample_bicubic2d": [image(lambda x: torch._C._nn.upsample_bicubic2d(x, (6, 8), True, None))],
@@ -250,12 +248,8 @@ CASES = {
     "_pad_packed_sequence": [
         lambda x: torch._VF._pad_packed_sequence(x.reshape(6, 4), torch.tensor([2, 2, 1, 1]), True, 0.0, 4)[0]
     ],
-    "stft": [
-        lambda x: torch.stft(x.reshape(2, 12), 4, window=torch.hann_window(4).double(), return_complex=True)
-    ],
-    "istft": [
-        lambda x: torch.istft(torch.complex(x, x.flip(2)), 4, 2, window=torch.ones(4).double(), center=True)
-    ],
+    "stft": [lambda x: torch.stft(x.reshape(2, 12), 4, window=torch.hann_window(4).double(), return_complex=True)],
+    "istft": [lambda x: torch.istft(torch.complex(x, x.flip(2)), 4, 2, window=torch.ones(4).double(), center=True)],
     "affine_grid_generator": [lambda x: F.affine_grid(x.reshape(4, 2, 3), [4, 1, 3, 3], align_corners=False)],
     **{
         f"fft_{name}": [fft(name), fft(name, norm="ortho")]

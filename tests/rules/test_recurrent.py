@@ -105,6 +105,4 @@ def test_hypernetwork_weights_are_attributed():
     start = (torch.randn(3, 6, 4), torch.randn(1, 20, 9))
     _, result = lifted(run, x, w, baselines=start)
     attributed = sum((m * (a - b)).sum() for m, a, b in zip(result.multipliers, (x, w), start, strict=True))
-    torch.testing.assert_close(
-        attributed, (result.outputs - result.reference_outputs).sum(), rtol=1e-12, atol=0
-    )
+    torch.testing.assert_close(attributed, (result.outputs - result.reference_outputs).sum(), rtol=1e-12, atol=0)

@@ -237,9 +237,7 @@ def test_a_small_step_gives_the_gradient(shape):
 
     def function(x):
         h = torch.tanh(x @ torch.ones(x.shape[-1], 4).cumsum(0).cos())
-        return (
-            F.layer_norm(h * h.sigmoid(), (4,)).softmax(-1) * h.exp() / (1 + h.square().sum(-1, keepdim=True))
-        )
+        return F.layer_norm(h * h.sigmoid(), (4,)).softmax(-1) * h.exp() / (1 + h.square().sum(-1, keepdim=True))
 
     x, step = torch.randn(shape), torch.randn(shape)
     exact = gradient(function, x)

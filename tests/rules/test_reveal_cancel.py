@@ -68,7 +68,6 @@ def test_complete(name):
 def test_one_summand_equals_rescale():
     x, start = torch.randn(3, 5), torch.randn(3, 5)
     both = [
-        lifted(torch.tanh, x, baselines=(start,), rule=rule)[1].multipliers[0]
-        for rule in ("rescale", "reveal_cancel")
+        lifted(torch.tanh, x, baselines=(start,), rule=rule)[1].multipliers[0] for rule in ("rescale", "reveal_cancel")
     ]
     torch.testing.assert_close(*both)

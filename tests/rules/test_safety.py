@@ -52,20 +52,13 @@ def test_checkpoints_are_seen_through(reentrant):
     linear = nn.Linear(5, 5)
 
     def model(x):
-        return (
-            torch.utils.checkpoint.checkpoint(
-                lambda z: linear(z).tanh() * z, x.exp(), use_reentrant=reentrant
-            )
-            * x
-        )
+        return torch.utils.checkpoint.checkpoint(lambda z: linear(z).tanh() * z, x.exp(), use_reentrant=reentrant) * x
 
     assert incompleteness(model, torch.randn(3, 5)) < 1e-13
 
 
 def test_opaque_function_is_refused_with_operation_line_and_remedy():
-    with pytest.raises(
-        UnsupportedModelError, match=r"'mul' at .*test_safety\.py.*Opaque.*functions=\{Opaque: rule\}"
-    ):
+    with pytest.raises(UnsupportedModelError, match=r"'mul' at .*test_safety\.py.*Opaque.*functions=\{Opaque: rule\}"):
         lifted(lambda x: Opaque.apply(x) * 2, torch.randn(3, 5))
 
 
@@ -275,9 +268,7 @@ def test_grad_mode_outside_does_not_matter():
     with torch.no_grad():
         assert torch.equal(deep_lift_gradients(torch.tanh, (x,), (start,), weighted).multipliers[0], plain)
     with torch.inference_mode():
-        assert torch.equal(
-            deep_lift_gradients(torch.tanh, (x.clone(),), (start,), weighted).multipliers[0], plain
-        )
+        assert torch.equal(deep_lift_gradients(torch.tanh, (x.clone(),), (start,), weighted).multipliers[0], plain)
 
 
 def test_parameters_computed_outside_are_constants():

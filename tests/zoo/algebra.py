@@ -49,8 +49,7 @@ class Fourier(nn.Module):
     def __init__(self):
         super().__init__()
         self.layers = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 16), nn.GELU(), nn.Linear(16, WIDTH))
-            for _ in range(2)
+            nn.Sequential(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 16), nn.GELU(), nn.Linear(16, WIDTH)) for _ in range(2)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -107,9 +106,7 @@ class FlowDensity(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.nets = nn.ModuleList(
-            nn.Sequential(nn.Linear(3, 12), nn.Tanh(), nn.Linear(12, 6)) for _ in range(2)
-        )
+        self.nets = nn.ModuleList(nn.Sequential(nn.Linear(3, 12), nn.Tanh(), nn.Linear(12, 6)) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
         total = x.new_zeros(x.shape[0])

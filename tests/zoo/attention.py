@@ -94,9 +94,7 @@ def sdpa_grouped(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def rotate(x: Tensor) -> Tensor:
     """Rotary positions: the two halves of a head turn by an angle that grows with the position."""
     half = x.shape[-1] // 2
-    angle = torch.arange(x.shape[-2], dtype=x.dtype)[:, None] * 100.0 ** -(
-        torch.arange(half, dtype=x.dtype) / half
-    )
+    angle = torch.arange(x.shape[-2], dtype=x.dtype)[:, None] * 100.0 ** -(torch.arange(half, dtype=x.dtype) / half)
     cos, sin = angle.cos().repeat(1, 2), angle.sin().repeat(1, 2)
     return x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin
 

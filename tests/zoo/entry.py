@@ -152,9 +152,7 @@ def entry(
 
     def draw(dtype: torch.dtype, salt: int, std: float, mean: float) -> Tensors:
         generator = torch.Generator().manual_seed(root + salt)
-        return tuple(
-            (mean + std * torch.randn(examples, *shape, generator=generator)).to(dtype) for shape in shapes
-        )
+        return tuple((mean + std * torch.randn(examples, *shape, generator=generator)).to(dtype) for shape in shapes)
 
     return ZooModel(
         name=name,

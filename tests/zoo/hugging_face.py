@@ -89,9 +89,7 @@ OPAQUE = frozenset({"bloom", "recurrent_gemma", "reformer"})
 ROUTED = frozenset({"gpt_oss", "mixtral", "qwen2_moe"})
 
 
-def random_model(
-    config: str, model: str, options: dict[str, Any], attention: str | None
-) -> Callable[[], nn.Module]:
+def random_model(config: str, model: str, options: dict[str, Any], attention: str | None) -> Callable[[], nn.Module]:
     """A function that builds ``model`` from ``config(**options)`` with an attention implementation."""
 
     def make() -> nn.Module:

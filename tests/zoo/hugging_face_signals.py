@@ -247,9 +247,7 @@ def _entries() -> tuple[ZooModel, ...]:
             **logits,
         ),
         hugging_face("clip", "image and text", "CLIPConfig", "CLIPModel", CLIP, IMAGE, call=pair_similarity),
-        hugging_face(
-            "siglip", "image and text", "SiglipConfig", "SiglipModel", CLIP, IMAGE, call=pair_similarity
-        ),
+        hugging_face("siglip", "image and text", "SiglipConfig", "SiglipModel", CLIP, IMAGE, call=pair_similarity),
         hugging_face("wav2vec2", "audio", "Wav2Vec2Config", "Wav2Vec2ForCTC", SPEECH, (160,), **logits),
         hugging_face("hubert", "audio", "HubertConfig", "HubertForCTC", SPEECH, (160,), **logits),
         hugging_face(
@@ -270,9 +268,7 @@ def _entries() -> tuple[ZooModel, ...]:
             (160,),
             **logits,
         ),
-        hugging_face(
-            "data2vec_audio", "audio", "Data2VecAudioConfig", "Data2VecAudioForCTC", SPEECH, (160,), **logits
-        ),
+        hugging_face("data2vec_audio", "audio", "Data2VecAudioConfig", "Data2VecAudioForCTC", SPEECH, (160,), **logits),
         hugging_face("wavlm", "audio", "WavLMConfig", "WavLMForCTC", SPEECH, (160,), **logits),
         hugging_face(
             "whisper",

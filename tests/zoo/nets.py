@@ -13,9 +13,7 @@ IMAGE = (3, 12, 12)
 
 
 def mlp(activation: Callable[[], nn.Module], width: int = 24) -> nn.Module:
-    return nn.Sequential(
-        nn.Linear(10, width), activation(), nn.Linear(width, width), activation(), nn.Linear(width, 4)
-    )
+    return nn.Sequential(nn.Linear(10, width), activation(), nn.Linear(width, width), activation(), nn.Linear(width, 4))
 
 
 class FunctionalMlp(nn.Module):

@@ -67,9 +67,7 @@ def test_values_support_a_relative_error(model: ZooModel):
     with torch.no_grad():
         first = case.scalar(*case.inputs)
         reference = case.scalar(*case.baselines)
-        middle = case.scalar(
-            *(torch.lerp(x, b, 0.5) for x, b in zip(case.inputs, case.baselines, strict=True))
-        )
+        middle = case.scalar(*(torch.lerp(x, b, 0.5) for x, b in zip(case.inputs, case.baselines, strict=True)))
     rebuilt = model.case()
     with torch.no_grad():
         again = rebuilt.scalar(*rebuilt.inputs)

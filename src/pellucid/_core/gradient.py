@@ -281,9 +281,7 @@ def rows_are_independent(question: Question, others: tuple[Tensor, ...]) -> bool
         return evaluator.stands_beside(others)
 
 
-def gradients_at_inputs(
-    question: Question, differentiate: Differentiation = plain_gradients
-) -> tuple[Tensor, ...]:
+def gradients_at_inputs(question: Question, differentiate: Differentiation = plain_gradients) -> tuple[Tensor, ...]:
     """Compute the gradient of the explained output at the inputs, in float32 or wider."""
     inputs = question.inputs
     here = Line.at(inputs)

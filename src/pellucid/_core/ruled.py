@@ -55,9 +55,7 @@ class PairedRules:
     ) -> Pass:
         """Run both passes of a pair."""
         seen = _Seen(choose)
-        found = deep_lift_gradients(
-            run, values, references, seen, self.rule, strict=self.strict, choices=self.choices
-        )
+        found = deep_lift_gradients(run, values, references, seen, self.rule, strict=self.strict, choices=self.choices)
         self.certificates.append(found.certificate)
         change = found.outputs - found.reference_outputs
         return Pass(seen.output.detach(), found.multipliers, found.used, (change,))
@@ -122,13 +120,12 @@ class Propagation:
         """Run one pass; the changes are the explained outputs."""
         del references
         seen = _Seen(choose)
-        found = relevances(
-            run, values, seen, self.composite, rules=self.rules, choices=self.choices, audit=self.audit
-        )
+        found = relevances(run, values, seen, self.composite, rules=self.rules, choices=self.choices, audit=self.audit)
         self.certificates.append(found.certificate)
         if found.audit is not None:
             self.audits.append(found.audit)
-        return Pass(seen.output.detach(), found.relevances, found.used, (found.outputs,))
+        used = frozenset(range(len(values)))  # no relevance need not mean no influence: gates get none
+        return Pass(seen.output.detach(), found.relevances, used, (found.outputs,))
 
 
 class _Seen:

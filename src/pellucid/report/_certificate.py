@@ -88,8 +88,8 @@ def _guarantee(certificate: Certificate, gaps: list[str]) -> str:
     calls = sum(row.calls for row in certificate.operations)
     if certificate.method.startswith(_RELEVANCE):
         return (
-            f"All {calls} operations between input and output were seen. Relevance sums to the output, less what biases,"
-            " epsilons and gates absorb."
+            f"All {calls} operations between input and output were seen. Relevance sums to the output, less what"
+            " biases, epsilons and gates absorb."
         )
     if not certificate.method.startswith(_COMPLETE):
         return (

@@ -67,9 +67,7 @@ def test_one_rule_in_all_layers(build, rule):
     model, shape = build()
     model = model.double()
     x = torch.randn(3, *shape, dtype=torch.float64)
-    weighted = [
-        n for n, module in enumerate(model) if isinstance(module, nn.Linear | nn.Conv2d | nn.MaxPool2d)
-    ]
+    weighted = [n for n, module in enumerate(model) if isinstance(module, nn.Linear | nn.Conv2d | nn.MaxPool2d)]
     mine, other, delta = both(model, x, dict.fromkeys(weighted, RULES[rule]))
     torch.testing.assert_close(mine.relevances[0], other.detach(), rtol=1e-6, atol=1e-8)
     torch.testing.assert_close(mine.delta, delta.detach(), rtol=1e-6, atol=1e-8)

@@ -178,9 +178,7 @@ def test_a_gate_alone_passes_relevance():
 
 def test_products_of_signals_share_equally():
     one, two, three = torch.randn(3, 2, 4, dtype=DOUBLE, generator=torch.Generator().manual_seed(8))
-    found = relevances(
-        lambda a, b, c: torch.einsum("bi,bi,bi->bi", a, b, c), (one, two, three), third, Composite("z")
-    )
+    found = relevances(lambda a, b, c: torch.einsum("bi,bi,bi->bi", a, b, c), (one, two, three), third, Composite("z"))
     for part in found.relevances:
         torch.testing.assert_close(part[:, 2], (one * two * three)[:, 2] / 3)
     total = relevances(

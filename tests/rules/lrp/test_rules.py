@@ -144,9 +144,7 @@ def test_an_input_used_twice_gets_relevance_from_both_uses():
     torch.manual_seed(0)
     first, second = nn.Linear(5, 3).double(), nn.Linear(5, 3).double()
     x = examples((5,), 2)
-    found = relevances(
-        lambda x: first(x) + second(x), (x,), lambda y: y[:, 1], Composite("", (Assign(Flat()),))
-    )
+    found = relevances(lambda x: first(x) + second(x), (x,), lambda y: y[:, 1], Composite("", (Assign(Flat()),)))
     expected = (first(x) + second(x))[:, 1:2] / 5
     torch.testing.assert_close(found.relevances[0], expected.expand(3, 5).detach())
 

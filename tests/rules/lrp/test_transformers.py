@@ -97,8 +97,7 @@ class ByHand(nn.Module):
 def test_cp_lrp_sees_a_softmax_written_by_hand():
     x = torch.randn(2, 3, 4, dtype=torch.float64)
     one, other = (
-        relevances(ByHand(written), (x,), lambda y: y[:, 5], CPLRP()).relevances[0]
-        for written in (False, True)
+        relevances(ByHand(written), (x,), lambda y: y[:, 5], CPLRP()).relevances[0] for written in (False, True)
     )
     torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 

@@ -84,6 +84,7 @@ class Choices:
             table,
             chosen={**table.chosen, **self.rules},
             expansions=expansions,
+            closed={} if self.rules or self.override else table.closed,
             functions={**table.functions, **self.functions},
             override=self.override or table.override,
         )
@@ -125,9 +126,7 @@ def deep_lift_gradients(
     """
     table = choices.applied_to(deep_lift_table(rule, strict=strict))
     with _surroundings(inputs) as restore:
-        found = _retried(
-            lambda careful: _paired(table, forward, inputs, baselines, select, restore, careful), restore
-        )
+        found = _retried(lambda careful: _paired(table, forward, inputs, baselines, select, restore, careful), restore)
     ledger, gradients, used, outputs, reference_outputs = found
     certificate = ledger.certificate(outputs - reference_outputs)
     if strict and certificate.switches:
@@ -151,9 +150,7 @@ def modified_gradients(
         Gradients, outputs and the certificate, whose ``count`` tells how often a rule was used.
     """
     if rules.paired:
-        raise invalid_value(
-            "rules", rules.name, "its rules need a reference pass", "it to deep_lift_gradients"
-        )
+        raise invalid_value("rules", rules.name, "its rules need a reference pass", "it to deep_lift_gradients")
     table = choices.applied_to(rules)
     with _surroundings(inputs) as restore:
         return _retried(lambda careful: _single(table, forward, inputs, select, careful), restore)

@@ -59,9 +59,7 @@ class Tangent:
             pulled = torch.autograd.grad(
                 smooth, self._points, weights, create_graph=True, retain_graph=True, allow_unused=True
             )
-            used = [
-                (p, d) for p, d in zip(pulled, directions, strict=True) if p is not None and p.requires_grad
-            ]
+            used = [(p, d) for p, d in zip(pulled, directions, strict=True) if p is not None and p.requires_grad]
             pushed: Sequence[Tensor | None] = [None] * len(weights)
             if used:
                 pushed = torch.autograd.grad(
@@ -81,9 +79,7 @@ def gauss_legendre(count: int) -> tuple[tuple[float, float], ...]:
     import numpy as np  # noqa: PLC0415 # only quadratures need it
 
     nodes, weights = np.polynomial.legendre.leggauss(count)
-    return tuple(
-        (float(node + 1) / 2, float(weight) / 2) for node, weight in zip(nodes, weights, strict=True)
-    )
+    return tuple((float(node + 1) / 2, float(weight) / 2) for node, weight in zip(nodes, weights, strict=True))
 
 
 def line_integral(

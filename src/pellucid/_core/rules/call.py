@@ -41,6 +41,7 @@ class Call:
         line: The user's line.
         autocast: Device type and dtype of the autocast region it ran in, or None.
         summed: The sum that formed the operand, for rules that belong to both.
+        kept: What a rule that computed the values itself keeps for its pullback.
         pointwise: Whether it may be called with any selection of elements: an elementwise operation without
             constant tensors.
     """
@@ -55,6 +56,7 @@ class Call:
     autocast: tuple[str, torch.dtype] | None = None
     summed: Any = None
     pointwise: bool = False
+    kept: Any = None
 
     def again(self, *operands: Tensor) -> tuple[Tensor, ...]:
         """Run the operation with other values for its active operands."""
@@ -88,9 +90,7 @@ class Call:
         return argument(self.args, self.kwargs, position, name, default)
 
 
-_CHEAP = frozenset(
-    {"relu", "relu6", "leaky_relu", "hardtanh", "clamp", "clamp_min", "clamp_max", "threshold"}
-)
+_CHEAP = frozenset({"relu", "relu6", "leaky_relu", "hardtanh", "clamp", "clamp_min", "clamp_max", "threshold"})
 
 
 def tensors_in(result: Any) -> tuple[Tensor, ...]:
@@ -98,7 +98,13 @@ def tensors_in(result: Any) -> tuple[Tensor, ...]:
     if isinstance(result, Tensor):
         return (result,)
     if isinstance(result, tuple | list):
-        return tuple(tensor for part in result for tensor in tensors_in(part))
+        found: list[Tensor] = []
+        for part in result:
+            if isinstance(part, Tensor):
+                found.append(part)
+            elif isinstance(part, tuple | list):
+                found += tensors_in(part)
+        return tuple(found)
     return ()
 
 
@@ -136,7 +142,7 @@ def _fill(value: Any, operands: Sequence[Tensor]) -> Any:
     if isinstance(value, Slot):
         return operands[value.number]
     if isinstance(value, dict):
-        return {key: _fill(part, operands) for key, part in value.items()}
+        return {key: _fill(part, operands) for key, part in value.items()} if value else value
     if isinstance(value, tuple | list) and any(isinstance(part, Slot | tuple | list) for part in value):
         return type(value)([_fill(part, operands) for part in value])
     return value

@@ -28,9 +28,7 @@ def natively(operation: Operation, function: Any, args: tuple[Any, ...], kwargs:
     return function(*args, **kwargs)
 
 
-def natively_careful(
-    operation: Operation, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
+def natively_careful(operation: Operation, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run an operation so that the model may write into its operands and results."""
     if operation.name in _SEVERAL_VIEWS:
         with torch.no_grad():

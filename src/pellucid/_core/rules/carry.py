@@ -12,7 +12,10 @@ from pellucid._core.rules.storage import base_of
 
 Gradients = tuple[Tensor | None, ...]
 Pullback = Callable[[Gradients], Sequence[Tensor | None]]
-"""A rule at one call: from multipliers of the results to multipliers of the active operands."""
+"""A rule at one call: from multipliers of the results to multipliers of the active operands.
+
+It is called once, so that it may write into what it has kept, unless it has an attribute ``repeatable`` that is true.
+"""
 
 
 class _Carry(torch.autograd.Function):
@@ -28,7 +31,10 @@ class _Carry(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         if all(gradient is None for gradient in gradients):
             return (None,) * len(ctx.needs_input_grad)
-        return (None, None, *ctx.pullback(gradients))
+        pullback = ctx.pullback
+        if not getattr(pullback, "repeatable", False):
+            ctx.pullback = _pulled_back_already
+        return (None, None, *pullback(gradients))
 
 
 def carry(pullback: Pullback, results: Sequence[Tensor], operands: Sequence[Tensor]) -> list[Tensor]:
@@ -44,3 +50,8 @@ def carry(pullback: Pullback, results: Sequence[Tensor], operands: Sequence[Tens
 def never_pulled_back(_: Gradients) -> Sequence[Tensor | None]:
     """Stand in for the pullback of a pass that is recorded and not differentiated."""
     raise RuntimeError("a recorded reference pass was differentiated, which the engine never does")
+
+
+def _pulled_back_already(_: Gradients) -> Sequence[Tensor | None]:
+    """Stand in for a pullback that has been used: it frees, or writes into, what it has kept."""
+    raise RuntimeError("a rule was asked for its multipliers twice, which the engine never does")

@@ -59,9 +59,7 @@ def _embedding_bag(args: Arguments, kwargs: Keywords) -> Kind:
 
 def _scatter_reduce(args: Arguments, kwargs: Keywords) -> Kind:
     how = argument(args, kwargs, 4, "reduce")
-    return {"sum": Kind.LINEAR, "mean": Kind.LINEAR, "amax": Kind.CONVEX, "amin": Kind.CONVEX}.get(
-        how, Kind.UNKNOWN
-    )
+    return {"sum": Kind.LINEAR, "mean": Kind.LINEAR, "amax": Kind.CONVEX, "amin": Kind.CONVEX}.get(how, Kind.UNKNOWN)
 
 
 def _norm(position: int, name: str) -> Callable[[Arguments, Keywords], Kind]:

@@ -18,7 +18,8 @@ attribute the whole difference of outputs. One rule per kind of operation:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -40,15 +41,41 @@ def secant_slope(call: Call, reference: Call) -> Tensor:
     """
     x, start = at_least_single(call.operands[0]), at_least_single(reference.operands[0])
     y, first = at_least_single(call.result()), at_least_single(reference.result())
-    change = x - start
-    slope = (y - first).div_(change)
-    half_digits = torch.finfo(call.operands[0].dtype).eps ** 0.5
-    near = change.abs_() <= x.abs().mul_(half_digits)
-    places = near.flatten().nonzero().squeeze(1)
-    if len(places):
-        slope = slope.contiguous()
-        _use_gradients(slope.view(-1), places, call, reference)
-    return slope.nan_to_num_(0.0, 0.0, 0.0)
+    closed = _CLOSED_SLOPES.get(call.name)
+    slope = None if closed is None else closed(call, x, start, y, first)
+    if slope is None:
+        change = x - start
+        slope = (y - first).div_(change)
+        half_digits = torch.finfo(call.operands[0].dtype).eps ** 0.5
+        near = (change.div_(x).abs_() > half_digits).logical_not_()  # and where both are zero
+        places = near.flatten().nonzero().squeeze(1)
+        if len(places):
+            slope = slope.contiguous()
+            _use_gradients(slope.view(-1), places, call, reference)
+    if not math.isfinite(slope.sum().item()):  # reading is cheaper than writing
+        slope.nan_to_num_(0.0, 0.0, 0.0)
+    return slope
+
+
+def _slope_of_power(call: Call, x: Tensor, start: Tensor, _: Tensor, __: Tensor) -> Tensor | None:
+    exponent = call.argument(1, "exponent")
+    return x + start if isinstance(exponent, int | float) and exponent == 2 else None
+
+
+def _slope_of_inverse_root(_: Call, __: Tensor, ___: Tensor, y: Tensor, first: Tensor) -> Tensor:
+    product = y * first
+    return (product / (y + first)).mul_(product).neg_()
+
+
+_CLOSED_SLOPES: dict[str, Callable[[Call, Tensor, Tensor, Tensor, Tensor], Tensor | None]] = {
+    "square": lambda _, x, start, *__: x + start,
+    "pow": _slope_of_power,
+    "__pow__": _slope_of_power,
+    "reciprocal": lambda _, __, ___, y, first: (y * first).neg_(),
+    "sqrt": lambda _, __, ___, y, first: (y + first).reciprocal_(),
+    "rsqrt": _slope_of_inverse_root,
+}
+"""Secants in which the difference x - x' cancels, so that none has to be taken: from (call, x, x', y, y')."""
 
 
 def _use_gradients(slope: Tensor, places: Tensor, call: Call, reference: Call) -> None:
@@ -75,7 +102,14 @@ def _rescale(occurrence: Occurrence) -> Pullback:
     if len(call.operands) > 1 or x.shape != call.results[0].shape or not x.is_floating_point():
         return integrate(occurrence)
     slope = secant_slope(call, reference)
-    return lambda gradients: (times(gradients[0], slope),)
+    return lambda gradients: (_into_slope(gradients[0], slope),)
+
+
+def _into_slope(gradient: Tensor | None, slope: Tensor) -> Tensor | None:
+    """Multiply as `times`, into the memory of the slope where it fits: a pullback is called once."""
+    if gradient is None or gradient.dtype != slope.dtype or gradient.shape != slope.shape:
+        return times(gradient, slope)
+    return slope.mul_(gradient)
 
 
 def times(gradient: Tensor | None, slope: Tensor) -> Tensor | None:
@@ -90,7 +124,7 @@ def _product(occurrence: Occurrence) -> Pullback:
         one, other = call.operands
         plain = one.dtype == other.dtype and one.is_floating_point()
         if direct is not None and plain and min(one.dim(), other.dim()) >= 2:
-            sums = [a + b for a, b in zip(call.operands, reference.operands, strict=True)]
+            sums = [contiguous_sum(a, b) for a, b in zip(call.operands, reference.operands, strict=True)]
             return lambda gradients: direct(sums, gradients)
     if len(call.operands) <= 2:
         middle = [(a + b) / 2 for a, b in zip(call.operands, reference.operands, strict=True)]
@@ -99,13 +133,19 @@ def _product(occurrence: Occurrence) -> Pullback:
     return lambda gradients: line_integral(call.again, reference.operands, call.operands, gradients, count)
 
 
+def contiguous_sum(one: Tensor, other: Tensor) -> Tensor:
+    """Add two tensors of one shape into contiguous memory, which products need not copy."""
+    return torch.add(one, other, out=torch.empty_like(one, memory_format=torch.contiguous_format))
+
+
 def _pull_mul(sums: Sequence[Tensor], gradients: Gradients) -> Sequence[Tensor | None]:
     """Pull back through a product, given the sums (twice the midpoints) of its factors."""
     (g,), (a, b) = gradients, sums
     if g is None:
         return None, None
     half = g / 2
-    return (half * b).sum_to_size(a.shape), (half * a).sum_to_size(b.shape)
+    for_b = a.mul_(half) if a.shape == half.shape else half * a
+    return half.mul_(b).sum_to_size(a.shape), for_b.sum_to_size(b.shape)
 
 
 def _pull_matmul(sums: Sequence[Tensor], gradients: Gradients) -> Sequence[Tensor | None]:

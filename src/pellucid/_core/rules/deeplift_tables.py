@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pellucid._core.rules.attention import ATTENTION
 from pellucid._core.rules.carry import Pullback
 from pellucid._core.rules.deeplift import PRODUCT, RESCALE, SECANT
 from pellucid._core.rules.expansions import ARITHMETIC
@@ -42,6 +43,7 @@ RESCALE_TABLE = RuleTable(
         **{name: unrolled_when_random(name) for name in CELLS},
         **{f"{name}_cell": cell_step(name) for name in CELLS},
     },
+    closed={"scaled_dot_product_attention": ATTENTION},
     region=RESCALE,
     fallback=PATH,
     paired=True,
@@ -62,8 +64,6 @@ def deep_lift_table(rule: str, *, strict: bool = False) -> RuleTable:
     """Return the table of a named rule."""
     tables = {"rescale": RESCALE_TABLE, "reveal_cancel": REVEAL_CANCEL_TABLE}
     if rule not in tables:
-        raise invalid_value(
-            "rule", repr(rule), "it names no rule of DeepLIFT", " or ".join(map(repr, tables))
-        )
+        raise invalid_value("rule", repr(rule), "it names no rule of DeepLIFT", " or ".join(map(repr, tables)))
     table = tables[rule]
     return table if not strict else replace(table, fallback=Rule("refused", _refuse))

@@ -40,9 +40,7 @@ def attention(
     scores = (query * factor) @ key.transpose(-2, -1)
     if is_causal:
         shape = (query.shape[-2], key.shape[-2])
-        scores = scores.masked_fill(
-            torch.ones(shape, dtype=torch.bool, device=query.device).triu(1), -math.inf
-        )
+        scores = scores.masked_fill(torch.ones(shape, dtype=torch.bool, device=query.device).triu(1), -math.inf)
     if attn_mask is not None and attn_mask.dtype == torch.bool:
         scores = scores.masked_fill(~attn_mask, -math.inf)
     elif attn_mask is not None:
@@ -57,9 +55,7 @@ def attention(
     return weights.to(value.dtype) @ value
 
 
-def divide(
-    numerator: Any, denominator: Any = None, *, other: Any = None, rounding_mode: str | None = None
-) -> Any:
+def divide(numerator: Any, denominator: Any = None, *, other: Any = None, rounding_mode: str | None = None) -> Any:
     """Division by an active value: the numerator times the reciprocal."""
     denominator = other if denominator is None else denominator
     if rounding_mode is not None:
@@ -201,9 +197,7 @@ def _standardised(value: Tensor, dims: tuple[int, ...], eps: float, centred: boo
     return (wide * torch.rsqrt(torch.square(wide).mean(dims, keepdim=True) + eps)).to(value.dtype)
 
 
-def _affine(
-    value: Tensor, weight: Tensor | None, bias: Tensor | None, shape: tuple[int, ...] | None = None
-) -> Tensor:
+def _affine(value: Tensor, weight: Tensor | None, bias: Tensor | None, shape: tuple[int, ...] | None = None) -> Tensor:
     if weight is not None:
         value = value * (weight if shape is None else weight.reshape(shape))
     if bias is not None:

@@ -23,13 +23,14 @@ def _belongs_to_user(filename: str) -> bool:
 def user_line() -> str:
     """Return ``file:line in function`` of the innermost frame that is neither torch's nor ours."""
     frame: FrameType | None = sys._getframe(1)  # the documented way to walk without building a traceback
-    while frame is not None and not _belongs_to_user(frame.f_code.co_filename):
-        if frame.f_code.co_filename == _SELECTION:
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if _belongs_to_user(name):
+            return f"{name}:{frame.f_lineno} in {frame.f_code.co_name}"
+        if name == _SELECTION:
             return "the selection of the target"
         frame = frame.f_back
-    if frame is None:
-        return "an unknown line"
-    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+    return "an unknown line"
 
 
 def calling_modules() -> tuple[torch.nn.Module, ...]:

@@ -56,9 +56,7 @@ def _cross_entropy(
     return F.nll_loss(logarithms, target, weight, ignore_index=int(ignore_index), reduction=how)
 
 
-def _binary_cross_entropy(
-    value: Tensor, target: Tensor, weight: Tensor | None = None, reduction: int = 1
-) -> Tensor:
+def _binary_cross_entropy(value: Tensor, target: Tensor, weight: Tensor | None = None, reduction: int = 1) -> Tensor:
     log_one = torch.log(value).clamp_min(-100)
     log_other = torch.log(1 - value).clamp_min(-100)
     each = -(target * log_one + (1 - target) * log_other)

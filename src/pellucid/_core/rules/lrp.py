@@ -39,14 +39,12 @@ class Relevances:
         outputs: The explained output of each example, (N,).
         certificate: Operations and the rule each got.
         audit: What each operation absorbed; None unless asked for.
-        used: Numbers of the inputs that the outputs depend on.
     """
 
     relevances: Inputs
     outputs: Tensor
     certificate: Certificate
     audit: Audit | None
-    used: frozenset[int] = frozenset()
 
     @property
     def delta(self) -> Tensor:
@@ -106,7 +104,7 @@ def relevances(
         for number, (value, gradient) in enumerate(zip(inputs, found.gradients, strict=True))
     )
     balance = None if books is None else books.close(found.outputs, parts)
-    return Relevances(parts, found.outputs, found.certificate, balance, found.used)
+    return Relevances(parts, found.outputs, found.certificate, balance)
 
 
 def _entering(inner: Forward, channel: Channel, books: Books | None) -> Forward:

@@ -91,7 +91,5 @@ def relevance_sum(gradients: Sequence[Tensor | None], values: Sequence[Tensor]) 
     for gradient, value in zip(gradients, values, strict=True):
         if gradient is not None:
             product = torch.where(gradient == 0, 0, gradient.conj() * value)
-            total = (
-                total.to(product.device) + (product.real if product.is_complex() else product).double().sum()
-            )
+            total = total.to(product.device) + (product.real if product.is_complex() else product).double().sum()
     return total

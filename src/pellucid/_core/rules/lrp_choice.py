@@ -119,6 +119,4 @@ def _checked(rule: object, key: object) -> PropagationRule:
     given = f"{rule!r} for {where}"
     if isinstance(rule, type) and issubclass(rule, PropagationRule):
         raise invalid_value("rule", given, "it is a class and not a rule", f"{rule.__name__}()")
-    raise invalid_type(
-        "rule", given, "it is no propagation rule of this library", "a rule such as EpsilonRule()"
-    )
+    raise invalid_type("rule", given, "it is no propagation rule of this library", "a rule such as EpsilonRule()")

@@ -62,9 +62,7 @@ class Assign:
 
     def __post_init__(self) -> None:
         if not isinstance(self.rule, PropagationRule):
-            raise invalid_type(
-                "rule", repr(self.rule), "it is no propagation rule", "a rule such as Epsilon()"
-            )
+            raise invalid_type("rule", repr(self.rule), "it is no propagation rule", "a rule such as Epsilon()")
 
     def matches(self, place: Place) -> bool:
         """Tell whether this line is for an operation at a place."""
@@ -115,9 +113,7 @@ class Composite:
 
     def __post_init__(self) -> None:
         if self.softmax not in {"native", "stopped"}:
-            raise invalid_value(
-                "softmax", repr(self.softmax), "it names no treatment", "'native' or 'stopped'"
-            )
+            raise invalid_value("softmax", repr(self.softmax), "it names no treatment", "'native' or 'stopped'")
 
     def rule_at(self, place: Place) -> PropagationRule | None:
         """Return the rule of the first line that matches, or None."""
@@ -136,9 +132,7 @@ def EpsilonPlus(epsilon: float = 1e-6) -> Composite:  # noqa: N802 # the literat
 
 def EpsilonAlpha2Beta1(epsilon: float = 1e-6) -> Composite:  # noqa: N802 # the literature's name
     """Alpha 2, beta 1 in convolutions, epsilon in dense layers."""
-    return Composite(
-        "EpsilonAlpha2Beta1", (Assign(AlphaBeta(2.0, 1.0), CONVOLUTION), Assign(Epsilon(epsilon), DENSE))
-    )
+    return Composite("EpsilonAlpha2Beta1", (Assign(AlphaBeta(2.0, 1.0), CONVOLUTION), Assign(Epsilon(epsilon), DENSE)))
 
 
 def EpsilonGammaBox(  # noqa: N802 # the literature's name

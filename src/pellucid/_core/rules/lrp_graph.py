@@ -42,6 +42,7 @@ class Pull:
         operation: Name of the operation.
         nature: What the call means to the calls after it.
         inbox: Takes relevance that no gradient can carry; None where the rule has no use for it.
+        repeatable: Whether it may be called again, as the walks for such relevance do.
     """
 
     function: Callable[[Gradients], Sequence[Tensor | None]]
@@ -49,6 +50,7 @@ class Pull:
     operation: str
     nature: Nature = Nature.SIGNAL
     inbox: Callable[[Tensor], None] | None = None
+    repeatable: bool = True
 
     def __call__(self, gradients: Gradients) -> Sequence[Tensor | None]:
         """Pull gradients of the results back to the operands."""
@@ -65,9 +67,7 @@ _SELECTING_NODES = _words(
     MaxPool2DWithIndicesBackward0    MaxPool3DWithIndicesBackward0 MaxPool1DBackward0
     """
 )
-_SELECTING_OPERATIONS = _words(
-    "pad constant_pad_nd cat concat concatenate stack max_pool1d max_pool2d max_pool3d"
-)
+_SELECTING_OPERATIONS = _words("pad constant_pad_nd cat concat concatenate stack max_pool1d max_pool2d max_pool3d")
 
 
 def pull_of(node: Any) -> Pull | None:

@@ -21,9 +21,7 @@ from pellucid._core.rules.vocabulary import _words
 from pellucid.errors import UnsupportedModelError
 
 _SCALED = frozenset({"addmm", "baddbmm", "addbmm", "addmv"})
-_WITH_BIAS = _words(
-    "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolution"
-)
+_WITH_BIAS = _words("linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolution")
 _BIAS = {**dict.fromkeys(_WITH_BIAS, (2, "bias")), **dict.fromkeys(_SCALED, (0, "input"))}
 ELEMENTWISE_AFFINE = frozenset({"batch_norm", "instance_norm", "mul", "multiply"})
 

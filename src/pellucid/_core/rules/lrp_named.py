@@ -51,9 +51,7 @@ class GammaRule(PropagationRule):
 
     def propagate(self, site: Site, gradient: Tensor) -> Tensor:
         """Return the gradient of the operand."""
-        return _reweighted(
-            site, gradient, lambda w: w + self.gamma * w.clamp_min(0), not self.set_bias_to_zero
-        )
+        return _reweighted(site, gradient, lambda w: w + self.gamma * w.clamp_min(0), not self.set_bias_to_zero)
 
 
 @dataclass(frozen=True)

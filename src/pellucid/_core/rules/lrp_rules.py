@@ -198,14 +198,10 @@ class ZBox(PropagationRule):
     def propagate(self, site: Site, gradient: Tensor) -> Tensor:
         """Return the gradient of the operand."""
         layer, x = site.layer, site.x
-        low, high = (
-            torch.as_tensor(v, dtype=x.dtype, device=x.device).expand(x.shape) for v in (self.low, self.high)
-        )
+        low, high = (torch.as_tensor(v, dtype=x.dtype, device=x.device).expand(x.shape) for v in (self.low, self.high))
         slack = 1e-6 * (high - low).abs().max()
         if bool(((x < low - slack) | (x > high + slack)).any()):
-            given = (
-                f"a box for values from {float(x.min()):.4g} to {float(x.max()):.4g} at '{site.call.name}'"
-            )
+            given = f"a box for values from {float(x.min()):.4g} to {float(x.max()):.4g} at '{site.call.name}'"
             raise invalid_value("low, high", given, "some of them lie outside", "the bounds of the inputs")
         weight, (up, down) = layer.weight, split(layer.weight)
         parts = layer.run(x, weight), layer.run(low, up), layer.run(high, down)

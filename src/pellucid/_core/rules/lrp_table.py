@@ -192,9 +192,7 @@ class Treatment:
 
         def function(gradients: Gradients) -> Sequence[Tensor | None]:
             found = vjp(call.again, call.operands, gradients)
-            return [
-                g if n == added else g / len(signals) if n in signals else None for n, g in enumerate(found)
-            ]
+            return [g if n == added else g / len(signals) if n in signals else None for n, g in enumerate(found)]
 
         return self._pull(occurrence, function, label, Nature.PRODUCT)
 

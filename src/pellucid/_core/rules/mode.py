@@ -71,6 +71,7 @@ class RuledPass(TorchFunctionMode):
         self._sums = SumTracker() if table.tracks_sums else None
         self._activated: list[weakref.ref[Tensor]] = []
         self._counts = tape is None or not tape.recording
+        self._directly: dict[tuple[Operation, Kind], bool] = {}
 
     def admit(self, values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Let attributed values into the pass: copies, so that the model may write into them."""
@@ -94,9 +95,7 @@ class RuledPass(TorchFunctionMode):
         self._regions = Regions()
         self._sums = None
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Arguments = (), kwargs: Keywords | None = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Arguments = (), kwargs: Keywords | None = None) -> Any:
         operation = operation_of(func)
         kwargs = kwargs or {}
         if operation.name == "__setitem__" and fills_by_mask(args):
@@ -132,6 +131,9 @@ class RuledPass(TorchFunctionMode):
         for position, value in enumerate(values):
             if isinstance(value, Tensor):
                 if not value.requires_grad:
+                    continue
+                if value.grad_fn in self._provenance.seen:
+                    active += 1
                     continue
                 shadow = self._provenance.shadow_of(value)
                 if shadow is None and self._provenance.is_active(value, name):
@@ -169,7 +171,7 @@ class RuledPass(TorchFunctionMode):
         if operation.kind is Kind.REFUSED and operation.name in {"grad", "backward"}:
             raise refused(operation)
         result = func(*args, **kwargs)
-        if self._regions.empty:
+        if self._regions.without_inactive:
             return result
         discrete = described_in((args, kwargs), self._regions)
         if discrete:
@@ -202,9 +204,7 @@ class RuledPass(TorchFunctionMode):
 
     # -- calls with active operands
 
-    def _guarded(
-        self, operation: Operation, func: Any, args: Arguments, kwargs: Keywords, active: int
-    ) -> Any:
+    def _guarded(self, operation: Operation, func: Any, args: Arguments, kwargs: Keywords, active: int) -> Any:
         if saved_tensors_are_intercepted():
             with torch.autograd.graph.saved_tensors_hooks(_unchanged, _unchanged):
                 return self._active(operation, func, args, kwargs, active)
@@ -214,6 +214,8 @@ class RuledPass(TorchFunctionMode):
         kind = operation.kind if operation.decide is None else operation.decide(args, kwargs)
         if kind is Kind.PRODUCT and active == 1:
             kind = Kind.LAYER
+        if kind in _LINEAR_KINDS and self._runs_directly(operation, kind):
+            return self._direct(operation, func, args, kwargs)
         if kind is Kind.REFUSED:
             raise refused(operation)
         if kind is Kind.ESCAPE:
@@ -227,12 +229,34 @@ class RuledPass(TorchFunctionMode):
         elif members is not None and self._joins(operation, kind, members):
             result = self._region(operation, args, kwargs, members)
         else:
-            if members is None and not self._regions.empty:
+            if members is None and not self._regions.without_inactive:
                 self._compare_discrete(operation, args, kwargs)
             result = NotImplemented
         if result is NotImplemented:
             result = self._run(operation, kind, func, args, kwargs)
         return self._finish(operation, args, kwargs, result, members)
+
+    def _runs_directly(self, operation: Operation, kind: Kind) -> bool:
+        """Tell whether an operation keeps its gradient, writes nothing and stands outside of regions."""
+        known = self._directly.get((operation, kind))
+        if known is None:
+            table = self._table
+            special = self._careful or self._sums is not None or table.override is not None
+            special = special or operation.writes or operation.elementwise or operation.body is not None
+            known = not special and table.rule_for(operation.name, kind) is NATIVE
+            self._directly[operation, kind] = known
+        return known
+
+    def _direct(self, operation: Operation, func: Any, args: Arguments, kwargs: Keywords) -> Any:
+        """Run an operation to which nothing else applies: the fast path of most calls."""
+        if not self._regions.without_inactive:
+            self._compare_discrete(operation, args, kwargs)
+        self._saw(operation.name, "linear")
+        result = func(*args, **kwargs)
+        if isinstance(result, Tensor) and result.requires_grad:
+            self._provenance.seen.add(result.grad_fn)
+            return result
+        return self._finish(operation, args, kwargs, result, None)
 
     def _run(self, operation: Operation, kind: Kind, func: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Choose how an operation is treated; the result of an in-place form may not be written yet."""
@@ -244,6 +268,9 @@ class RuledPass(TorchFunctionMode):
             if operation.body is not None:
                 with self:
                     return operation.body(*args, **kwargs)
+            closed = table.closed.get(operation.name)
+            if closed is not None and closed.applies(args, kwargs):
+                return self._ruled(operation, closed.rule, func, args, kwargs)
             expansion = table.expansions.get(operation.name)
             if expansion is not None:
                 with self:
@@ -273,10 +300,12 @@ class RuledPass(TorchFunctionMode):
         values = [operand.detach() for operand in operands]
         region = current_autocast(values[0])
         call = Call(operation.name, operation.functional, *slotted, values, [], user_line(), region)
-        constants = tensors_in((slotted[0], tuple(slotted[1].values())))
-        call.pointwise = operation.kind is Kind.UNARY and len(values) == 1 and not constants
+        if operation.kind is Kind.UNARY and len(values) == 1:
+            call.pointwise = not tensors_in((slotted[0], tuple(slotted[1].values())))
         with torch.no_grad():
-            raw = call.function(*call.filled_args(values), **call.filled_kwargs(values))
+            raw = None if rule.compute is None else rule.compute(call)
+            if raw is None:
+                raw = call.function(*call.filled_args(values), **call.filled_kwargs(values))
         if not any(tensor.is_floating_point() or tensor.is_complex() for tensor in tensors_in(raw)):
             self._saw(operation.name, "decision")
             return raw
@@ -290,9 +319,7 @@ class RuledPass(TorchFunctionMode):
             return False
         return self._override(operation, kind) is None
 
-    def _region(
-        self, operation: Operation, args: Arguments, kwargs: Keywords, members: dict[int, Origin]
-    ) -> Any:
+    def _region(self, operation: Operation, args: Arguments, kwargs: Keywords, members: dict[int, Origin]) -> Any:
         """Treat members of one elementwise region, meeting in this operation, as one unary function."""
         origin = self._regions.result(operation, args, kwargs, members)
         root = origin.root
@@ -370,7 +397,7 @@ class RuledPass(TorchFunctionMode):
                 discrete = True
         if members is not None or discrete:
             self._describe(operation, args, kwargs, result, members)
-        elif not tensors_in(result) and not operation.writes:
+        elif not isinstance(result, Tensor) and not tensors_in(result) and not operation.writes:
             self._switches.compare(operation.name, result)
         return result
 

@@ -44,18 +44,57 @@ class Plan:
     weight: Tensor | None
 
 
-def _rule(plan_of: Callable[[Call], Plan]) -> Rule:
+def _rule(plan_of: Callable[[Call], Plan], compute: Callable[[Call], Tensor | None] | None = None) -> Rule:
     def linearise(occurrence: Occurrence) -> Pullback:
         call, reference = occurrence.pair
         if len(call.operands) > 1:
             return integrate(occurrence)
         plan = plan_of(call)
+        if call.kept is not None and reference.kept is not None:
+            return _by_kernel(occurrence, plan)
         (z, s), (z_start, s_start) = statistics(call, plan), statistics(reference, plan)
         centre, scale = (z + z_start) / 2, (s + s_start) / 2
         slope = -((s * s_start) ** 2) / (s + s_start)
         return _pullback(plan, centre, scale, slope)
 
-    return Rule("normalisation", linearise)
+    return Rule("normalisation", linearise, compute=compute)
+
+
+def _layer_norm_keeping_statistics(call: Call) -> Tensor | None:
+    """Run a layer norm in the form that also returns the mean and the factor that normalises."""
+    (x, *others), shape = call.operands, call.argument(1, "normalized_shape")
+    constants = [call.argument(2, "weight"), call.argument(3, "bias")]
+    dtypes = {x.dtype, *(one.dtype for one in constants if one is not None)}
+    if others or call.autocast is not None or dtypes not in ({torch.float32}, {torch.float64}):
+        return None
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    weight, bias = constants
+    y, *call.kept = torch.native_layer_norm(x, shape, weight, bias, call.argument(4, "eps", 1e-5))
+    return y
+
+
+def _by_kernel(occurrence: Occurrence, plan: Plan) -> Pullback:
+    r"""Pull back by the gradient's kernel, at a point where the gradient is the rule.
+
+    The rule and the gradient differ in the factor of the term that is quadratic in the operand only, 2 slope
+    against -scale^3, which a centre multiplied by :math:`s s' / \mathrm{scale}^2` makes equal.
+    """
+    call, reference = occurrence.pair
+    (mean, s), (first_mean, s_start) = call.kept, reference.kept
+    scale = (s + s_start) / 2
+    factor = (s * s_start).div_(scale.square()).div_(2)
+    middle, mean = (call.operands[0] + reference.operands[0]).mul_(factor), (mean + first_mean).mul_(factor)
+    shape = plan.view[plan.dims[0] :]
+
+    def pull(gradients: Gradients) -> Sequence[Tensor | None]:
+        if gradients[0] is None:
+            return (None,)
+        found: Tensor = torch.ops.aten.native_layer_norm_backward(
+            gradients[0], middle, shape, mean, scale, plan.weight, None, [True, False, False]
+        )[0]
+        return (found,)
+
+    return pull
 
 
 def statistics(call: Call, plan: Plan) -> tuple[Tensor, Tensor]:
@@ -108,9 +147,7 @@ def _per_channel(weight: Tensor | None, dims: int) -> Tensor | None:
 def _group_norm(call: Call) -> Plan:
     x = call.operands[0]
     weight = _per_channel(call.argument(2, "weight"), x.dim())
-    return Plan(
-        (x.shape[0], call.argument(1, "num_groups"), -1), (2,), call.argument(4, "eps", 1e-5), True, weight
-    )
+    return Plan((x.shape[0], call.argument(1, "num_groups"), -1), (2,), call.argument(4, "eps", 1e-5), True, weight)
 
 
 def _instance_norm(call: Call) -> Plan:
@@ -134,4 +171,7 @@ NORMALISATION_PLANS: dict[str, Callable[[Call], Plan]] = {
     "instance_norm": _instance_norm,
     "batch_norm": _batch_norm,
 }
-NORMALISATIONS: dict[str, Rule] = {name: _rule(plan) for name, plan in NORMALISATION_PLANS.items()}
+NORMALISATIONS: dict[str, Rule] = {
+    **{name: _rule(plan) for name, plan in NORMALISATION_PLANS.items()},
+    "layer_norm": _rule(_layer_norm, _layer_norm_keeping_statistics),
+}

@@ -26,9 +26,7 @@ def integrate(occurrence: Occurrence) -> Pullback:
     call, reference = occurrence.pair
 
     def pull(gradients: Gradients) -> Sequence[Tensor | None]:
-        change = [
-            at_least_single(x - start) for x, start in zip(call.operands, reference.operands, strict=True)
-        ]
+        change = [at_least_single(x - start) for x, start in zip(call.operands, reference.operands, strict=True)]
         rows = _example_count([*call.operands, *call.results])
         wanted = _paired_sum(
             [
@@ -71,12 +69,9 @@ def _paired_sum(pairs: Sequence[tuple[Tensor, Tensor]], rows: int) -> Tensor:
     return torch.stack(sums).sum(0)
 
 
-def _distribute(
-    found: Sequence[Tensor], change: Sequence[Tensor], residual: Tensor, rows: int
-) -> list[Tensor | None]:
+def _distribute(found: Sequence[Tensor], change: Sequence[Tensor], residual: Tensor, rows: int) -> list[Tensor | None]:
     squared = _paired_sum([(d, d) for d in change], rows)
     factor = torch.where(squared > 0, residual / squared.masked_fill(squared == 0, 1), 0)
     return [
-        g + (factor.reshape(rows, 1) * d.reshape(rows, -1)).reshape(d.shape)
-        for g, d in zip(found, change, strict=True)
+        g + (factor.reshape(rows, 1) * d.reshape(rows, -1)).reshape(d.shape) for g, d in zip(found, change, strict=True)
     ]

@@ -20,25 +20,25 @@ from pellucid._core.rules.tape import Tape
 
 
 class Provenance:
-    """The autograd nodes that the engine has seen in one pass."""
+    """The autograd nodes that the engine has seen in one pass: what results in one of `seen` is active."""
 
     def __init__(self, table: RuleTable, tape: Tape | None) -> None:
         self._table = table
         self._tape = tape
-        self._seen: set[Any] = set()
+        self.seen: set[Any] = set()
         self._foreign: set[Any] = set()
         self._shadows: dict[int, tuple[Tensor, Tensor]] = {}
 
     def mark(self, tensor: Tensor) -> None:
         """Accept a tensor as the result of a call that was seen."""
-        self._seen.add(tensor.grad_fn)
+        self.seen.add(tensor.grad_fn)
 
     def mark_written(self, tensor: Tensor) -> None:
         """Accept a tensor that a seen call wrote into, and what it is a view of."""
-        self._seen.add(tensor.grad_fn)
+        self.seen.add(tensor.grad_fn)
         base = base_of(tensor)
         if base is not None:
-            self._seen.add(base.grad_fn)
+            self.seen.add(base.grad_fn)
 
     def shadow(self, tensor: Tensor) -> None:
         """Keep the graph of a value that was computed where autograd is off.
@@ -53,7 +53,7 @@ class Provenance:
 
     def shadow_of(self, tensor: Tensor) -> Tensor | None:
         """Return the alias with the graph of the calls, if the tensor has lost it to an unseen node."""
-        if not self._shadows or tensor.grad_fn in self._seen:
+        if not self._shadows or tensor.grad_fn in self.seen:
             return None
         found = self._shadows.get(id(tensor))
         return None if found is None else found[1]
@@ -65,24 +65,24 @@ class Provenance:
             if inside_transform():
                 raise transformed(operation)
             return False
-        if node in self._seen:
+        if node in self.seen:
             return True
         if node in self._foreign:
             return False
         base = base_of(tensor)
-        if base is not None and (base.grad_fn is None or base.grad_fn in self._seen):
-            self._seen.add(node)
+        if base is not None and (base.grad_fn is None or base.grad_fn in self.seen):
+            self.seen.add(node)
             return True
         return self._investigate(node, operation)
 
     def _investigate(self, node: Any, operation: str) -> bool:
         unseen = self._unseen_ancestors(node)
-        if not any(parent in self._seen for ancestor in unseen for parent, _ in ancestor.next_functions):
+        if not any(parent in self.seen for ancestor in unseen for parent, _ in ancestor.next_functions):
             self._foreign |= set(unseen)
             return False
         for ancestor in reversed(unseen):
             parents = {parent for parent, _ in ancestor.next_functions}
-            if parents & self._seen:
+            if parents & self.seen:
                 self._admit(ancestor, operation)
         return True
 
@@ -91,7 +91,7 @@ class Provenance:
         waiting = [node]
         while waiting:
             current = waiting.pop(0)
-            if current is None or current in found or current in self._seen:
+            if current is None or current in found or current in self.seen:
                 continue
             found[current] = None
             waiting += [parent for parent, _ in current.next_functions]
@@ -108,7 +108,7 @@ class Provenance:
                 reference = self._tape.exchange(function.__name__, node, user_line())
             if self._tape is None or not self._tape.recording:
                 node.register_hook(_as_hook(rule, node, reference))
-        self._seen.add(node)
+        self.seen.add(node)
 
 
 def _as_hook(rule: FunctionRule, node: Any, reference: Any) -> Any:

@@ -107,9 +107,7 @@ def cell_step(name: str) -> Callable[..., Any]:
     """Return the expansion of one step of a cell, such as ``torch.lstm_cell``."""
     cell = CELLS[name]
 
-    def expand(
-        value: Tensor, hidden: Any, w_ih: Tensor, w_hh: Tensor, b_ih: Any = None, b_hh: Any = None
-    ) -> Any:
+    def expand(value: Tensor, hidden: Any, w_ih: Tensor, w_hh: Tensor, b_ih: Any = None, b_hh: Any = None) -> Any:
         bias = b_ih + b_hh if cell.shares_bias and b_ih is not None else b_ih
         states = tuple(hidden) if isinstance(hidden, tuple | list) else (hidden,)
         new, _ = cell.step(F.linear(value, w_ih, bias), states, Weights(w_ih, w_hh, b_ih, b_hh))
@@ -146,9 +144,7 @@ def _recurrent(occurrence: Occurrence) -> Pullback:
     def pull(gradients: Gradients) -> Sequence[Tensor | None]:
         m_outputs = gradients[0]
         shape = (*here.sequence.shape[:2], here.states[0].shape[-1] * here.directions)
-        m_sequence = (
-            here.sequence.new_zeros(shape) if m_outputs is None else here.unpack(at_least_single(m_outputs))
-        )
+        m_sequence = here.sequence.new_zeros(shape) if m_outputs is None else here.unpack(at_least_single(m_outputs))
         m_finals = [
             torch.zeros_like(state) if g is None else at_least_single(g)
             for state, g in zip(here.states, gradients[1:], strict=True)

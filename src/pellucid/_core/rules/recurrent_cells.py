@@ -144,9 +144,7 @@ def _gru_pull(multipliers: States, prepared: tuple[Tensor, ...]) -> Pulled:
     to_update, to_raw, to_reset, reset, update = prepared
     m_raw = m_hidden * to_raw
     m_gates = torch.cat([m_raw * to_reset, m_hidden * to_update], -1)
-    return Pulled(
-        torch.cat([m_gates, m_raw], -1), torch.cat([m_gates, m_raw * reset], -1), (m_hidden * update,)
-    )
+    return Pulled(torch.cat([m_gates, m_raw], -1), torch.cat([m_gates, m_raw * reset], -1), (m_hidden * update,))
 
 
 def _simple_cell(function: Callable[[Tensor], Tensor], slope: Callable[[Pair, Pair], Tensor]) -> Cell:

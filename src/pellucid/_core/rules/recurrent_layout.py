@@ -47,9 +47,7 @@ class Layout:
         """Return both calls as one, side by side in the batch."""
         present = None if self.present is None else torch.cat([self.present, self.present], 1)
         states = tuple(torch.cat(pair, 1) for pair in zip(self.states, other.states, strict=True))
-        return replace(
-            self, sequence=torch.cat([self.sequence, other.sequence], 1), present=present, states=states
-        )
+        return replace(self, sequence=torch.cat([self.sequence, other.sequence], 1), present=present, states=states)
 
     def pack(self, outputs: Tensor) -> Tensor:
         """Return outputs (T, B, H) in the form of the kernel."""
@@ -60,9 +58,7 @@ class Layout:
     def unpack(self, outputs: Tensor) -> Tensor:
         """Return what has the kernel's form as (T, B, H); absent places hold zeros."""
         if self.present is not None:
-            return outputs.new_zeros(*self.present.shape, outputs.shape[-1]).index_put(
-                (self.present,), outputs
-            )
+            return outputs.new_zeros(*self.present.shape, outputs.shape[-1]).index_put((self.present,), outputs)
         return outputs.transpose(0, 1) if self.batch_first else outputs
 
 

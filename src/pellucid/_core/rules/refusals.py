@@ -18,9 +18,7 @@ _CHECKPOINT = (
 )
 _UNSEEN = (
     "Such operations come from TorchScript, torch.func transforms (vmap, grad, jvp), C++ extensions, other "
-    "threads, and graphs that were built before. "
-    + _SCRIPTED
-    + ", and plain torch calls instead of transforms"
+    "threads, and graphs that were built before. " + _SCRIPTED + ", and plain torch calls instead of transforms"
 )
 
 

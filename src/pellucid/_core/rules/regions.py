@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,9 +27,9 @@ from pellucid._core.rules.vocabulary import Kind
 Replay = Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, slots=True)  # not frozen, which would triple the time to make one
 class Origin:
-    """A value as a function of a root.
+    """A value as a function of a root; never changed.
 
     Args:
         root: What the value is an elementwise function of; None if there is no single root.
@@ -46,7 +46,10 @@ class Origin:
     @property
     def holds(self) -> bool:
         """Whether nothing that the function reads has been written since."""
-        return all(version_of(tensor) == version for tensor, version in self.versions)
+        for tensor, version in self.versions:  # noqa: SIM110 # asked often, and a generator costs more than the answer
+            if version_of(tensor) != version:
+                return False
+        return True
 
 
 DISCRETE = Origin(None, None)
@@ -57,28 +60,36 @@ class Regions:
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[weakref.ref[Tensor], Origin]] = {}
+        self._inactive: set[int] = set()
 
     def describe(self, tensor: Tensor, origin: Origin) -> None:
         """Attach an origin to a tensor."""
-        key, known = id(tensor), self._known
+        key, known, inactive = id(tensor), self._known, self._inactive
 
         def forget(_: weakref.ref[Tensor]) -> None:
             known.pop(key, None)
+            inactive.discard(key)
 
-        known[key] = (weakref.ref(tensor, forget), replace(origin, active=tensor.requires_grad))
+        active = tensor.requires_grad
+        if active:
+            inactive.discard(key)
+        else:
+            inactive.add(key)
+        known[key] = (weakref.ref(tensor, forget), Origin(origin.root, origin.replay, origin.versions, active))
 
     def forget(self, tensor: Tensor) -> None:
         """Drop the origin of a tensor that has been written."""
         self._known.pop(id(tensor), None)
+        self._inactive.discard(id(tensor))
 
     def is_described(self, tensor: Tensor) -> bool:
         """Tell whether a tensor carries an origin."""
         return id(tensor) in self._known
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing is described."""
-        return not self._known
+    def without_inactive(self) -> bool:
+        """Whether no tensor without a gradient is described."""
+        return not self._inactive
 
     def origin(self, tensor: Tensor) -> Origin | None:
         """Return the origin of a tensor; an active one without any is its own root."""
@@ -102,6 +113,9 @@ class Regions:
                 origin = self.origin(value)
                 if origin is not None:
                     found[position] = origin
+        if len(found) == 1:
+            (origin,) = found.values()
+            return None if origin.root is None else found
         roots = {id(origin.root) for origin in found.values()}
         if len(roots) != 1 or roots == {id(None)}:
             return None

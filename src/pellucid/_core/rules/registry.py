@@ -23,9 +23,7 @@ from pellucid._core.rules.table import Override, Rule
 from pellucid._core.rules.vocabulary import Kind
 from pellucid.errors import invalid_value
 
-_DECLARABLE = {
-    kind.name.lower(): kind for kind in (Kind.LINEAR, Kind.UNARY, Kind.PRODUCT, Kind.CONVEX, Kind.UNKNOWN)
-}
+_DECLARABLE = {kind.name.lower(): kind for kind in (Kind.LINEAR, Kind.UNARY, Kind.PRODUCT, Kind.CONVEX, Kind.UNKNOWN)}
 
 
 def visible(kind: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -50,9 +48,7 @@ def visible(kind: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         The decorator.
     """
     if kind not in _DECLARABLE:
-        raise invalid_value(
-            "kind", repr(kind), "it is no kind of operation", "one of " + ", ".join(_DECLARABLE)
-        )
+        raise invalid_value("kind", repr(kind), "it is no kind of operation", "one of " + ", ".join(_DECLARABLE))
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)

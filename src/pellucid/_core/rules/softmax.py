@@ -23,22 +23,17 @@ from pellucid._core.rules.table import Occurrence, Rule
 def logarithmic_mean(p: Tensor, q: Tensor, log_ratio: Tensor) -> Tensor:
     """Return (p - q) / (ln p - ln q), given ln p - ln q so that an underflowing side still counts.
 
+    As max(p, q) (1 - exp(-d)) / d with d = |ln p - ln q|, which loses no digits where p and q are near. Writes
+    into the logarithm of the ratio.
+
     Example:
         >>> import torch
         >>> p, q = torch.tensor([1.0, 0.5]), torch.tensor([0.25, 0.5])
         >>> logarithmic_mean(p, q, (p / q).log())
         tensor([0.5410, 0.5000])
     """
-    mean = (p - q).div_(log_ratio).contiguous()
-    places = (log_ratio.abs() < 2e-2).flatten().nonzero().squeeze(1)
-    if len(places):
-        middle = (p.flatten()[places] + q.flatten()[places]) / 2
-        square = log_ratio.flatten()[places].square_()
-        series = 1 - square * (
-            1 / 12 - square * (1 / 120 - square * (17 / 20160))
-        )  # of tanh(c / 2) / (c / 2)
-        mean.view(-1)[places] = middle * series
-    return mean.nan_to_num_(0.0, 0.0, 0.0)
+    distance = log_ratio.copysign_(-1.0).clamp_max_(-torch.finfo(log_ratio.dtype).tiny)  # -|ln p - ln q|, not 0
+    return torch.expm1(distance).div_(distance).mul_(torch.maximum(p, q)).nan_to_num_(0.0, 0.0, 0.0)
 
 
 def _dimension(call: Call) -> int | tuple[int, ...]:

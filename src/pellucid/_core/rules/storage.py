@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+_top_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)  # noqa: SLF001 # no public name
+
 
 def base_of(tensor: Tensor) -> Tensor | None:
     """Return the tensor that this one is a view of, or None."""
@@ -26,8 +28,7 @@ def address_of(tensor: Tensor) -> int | None:
 
 def saved_tensors_are_intercepted() -> bool:
     """Tell whether someone (non-reentrant checkpointing) intercepts what autograd saves."""
-    probe = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)  # noqa: SLF001 # no public name
-    return True if probe is None else probe(False) is not None
+    return True if _top_hooks is None else _top_hooks(False) is not None
 
 
 def inside_transform() -> bool:

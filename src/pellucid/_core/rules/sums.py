@@ -72,10 +72,7 @@ class Weighted:
         args = [value if isinstance(arg, Slot) else arg for arg in self.args]
         args[self.weight] = (args[self.weight] * sign).clamp_min(0) * sign
         bare: Tensor = self.operation.functional(*args, **self.kwargs)
-        args = [
-            torch.zeros_like(value) if isinstance(a, Slot) else b
-            for a, b in zip(self.args, args, strict=True)
-        ]
+        args = [torch.zeros_like(value) if isinstance(a, Slot) else b for a, b in zip(self.args, args, strict=True)]
         offset: Tensor = self.operation.functional(*args, **self.kwargs)
         return bare - offset
 
@@ -161,9 +158,7 @@ class SumTracker:
 
         known[key] = (weakref.ref(result, forget), version_of(result), found)
 
-    def _weighted(
-        self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Weighted | None:
+    def _weighted(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Weighted | None:
         places = _WEIGHT_AT.get(operation.name)
         if places is None or len(args) <= places[1]:
             return None

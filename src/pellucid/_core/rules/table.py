@@ -48,9 +48,7 @@ class Occurrence:
     def pair(self) -> tuple[Call, Call]:
         """The call and its reference, for rules that need both."""
         if self.reference is None:
-            raise TypeError(
-                f"the rule of '{self.call.name}' needs a reference pass, and this method has none"
-            )
+            raise TypeError(f"the rule of '{self.call.name}' needs a reference pass, and this method has none")
         return self.call, self.reference
 
 
@@ -63,6 +61,8 @@ class Rule:
         linearise: Returns the pullback at one call; None means the operation's own gradient.
         of_sums: Whether the rule, for one operand that is a sum, belongs to the sum as well: its pullback
             then leads to the operands of the sum.
+        compute: Computes the operation's values in place of the operation, and keeps on `Call.kept` what the
+            pullback needs; None from it declines.
         frugal: Whether the rule asks for results through `Call.result` only, so that a reference pass need
             not keep those that are cheap to compute again.
     """
@@ -71,6 +71,20 @@ class Rule:
     linearise: Callable[[Occurrence], Pullback | None]
     of_sums: bool = False
     frugal: bool = False
+    compute: Callable[[Call], Tensor | None] | None = None
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """One rule for an operation that would be expanded otherwise.
+
+    Args:
+        applies: Tells from the arguments of a call whether the rule covers it.
+        rule: The rule, which has to mean what the rules of the pieces mean together.
+    """
+
+    applies: Callable[[tuple[Any, ...], dict[str, Any]], bool]
+    rule: Rule
 
 
 NATIVE = Rule("gradient", lambda _: None)
@@ -101,6 +115,8 @@ class RuleTable:
         names: Rules by canonical name, for calls that are not linear; they precede the kinds.
         linear: Rules by canonical name, for calls that are linear; they precede the kinds.
         expansions: Operations rewritten in simpler ones, by canonical name.
+        closed: Rules that spare an expansion, by canonical name; left out where the user chose rules, since
+            those may be meant for the pieces.
         region: Rule for several operations that together are one elementwise function.
         fallback: Rule for operations in no table; None keeps their own gradient.
         paired: Whether there is a reference pass.
@@ -118,6 +134,7 @@ class RuleTable:
     names: Mapping[str, Rule] = field(default_factory=_empty)
     linear: Mapping[str, Rule] = field(default_factory=_empty)
     expansions: Mapping[str, Expansion] = field(default_factory=_empty)
+    closed: Mapping[str, ClosedForm] = field(default_factory=_empty)
     region: Rule | None = None
     fallback: Rule | None = None
     paired: bool = False

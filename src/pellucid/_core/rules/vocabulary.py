@@ -29,6 +29,8 @@ class Kind(Enum):
     REFUSED = "takes gradients, or replaces values behind autograd's back, inside the model"
     UNKNOWN = "in no table"
 
+    __hash__ = object.__hash__  # members are single objects, and kinds are looked up at every call
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
