@@ -89,7 +89,9 @@ CASES = {
     "CNN, modules only": (plain_cnn, (3, 32, 32)),
     "ResNet": (deep_resnet, (3, 32, 32)),
     "BERT-like, 32 tokens": (Encoder, (32, 256)),
+    "BERT-like, 128 tokens": (Encoder, (128, 256)),
     "Llama-like, 32 tokens": (llama, (32, 256)),
+    "Llama-like, 128 tokens": (llama, (128, 256)),
     "LSTM, 50 steps": (Recurrent, (50, 64)),
 }
 

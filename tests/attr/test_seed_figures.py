@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import pellucid
-from pellucid.attr import GradientShap, IntegratedGradients, NoiseTunnel
+from pellucid.attr import DeepLift, DeepLiftShap, GradientShap, IntegratedGradients, NoiseTunnel
 from tests.models import DOUBLE, toy
 
 PRINTED = torch.tensor([[-0.5922, -1.5497, -1.0067], [0.0, -0.2219, -5.1991]], dtype=DOUBLE)
@@ -52,3 +52,32 @@ def test_explain_gives_the_same_figures():
     model, x = toy()
     explanation = pellucid.explain(model, x, target=0)
     assert torch.allclose(explanation.attributions, PRINTED, atol=1e-4, rtol=0)
+
+
+def test_deep_lift_of_the_toy_model():
+    model, x = toy()
+    found, delta = DeepLift(model).attribute(x, 0.0, target=0, return_convergence_delta=True)
+    assert torch.allclose(found, PRINTED, atol=1e-4, rtol=0)
+    assert delta.abs().max() < 1e-12
+
+
+def test_deep_lift_shap_of_the_toy_model():
+    """The printed baselines are drawn from another generator, so only their smallness is comparable."""
+    model, x = toy()
+    baselines = torch.randn(10, 3, dtype=DOUBLE) * 0.001
+    found, delta = DeepLiftShap(model).attribute(x, baselines, target=0, return_convergence_delta=True)
+    assert torch.allclose(found, PRINTED, atol=2e-2, rtol=0)
+    assert delta.shape == (20,)
+    assert delta.abs().max() < 1e-12
+
+
+def test_reveal_cancel_shares_what_rescale_gives_to_one():
+    """o = i1 - relu(i1 - i2), zero reference, positive inputs: the output is the minimum, to which both contribute."""
+    x = torch.tensor([[3.0, 2.0], [1.0, 5.0]], dtype=DOUBLE)
+
+    def smaller(v):
+        return v[:, 0] - torch.relu(v[:, 0] - v[:, 1])
+
+    shared = DeepLift(smaller).attribute(x, rule="reveal_cancel")
+    assert torch.allclose(shared, (x.min(1, keepdim=True).values / 2).expand(2, 2), atol=1e-12)
+    assert not torch.allclose(DeepLift(smaller).attribute(x), shared)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
 from pellucid._core.output import output_tensor
 from pellucid.errors import invalid_value
+
+Run: TypeAlias = Callable[..., Any]
+"""The user's function on rows of values; its additional arguments are filled in."""
+Choose: TypeAlias = Callable[[Tensor], Tensor]
+"""From the function's output tensor to the explained value of each row."""
+Values: TypeAlias = tuple[Tensor, ...]
 
 
 class Pass(NamedTuple):
@@ -40,22 +46,11 @@ class Pass(NamedTuple):
 class Differentiation(Protocol):
     """Runs a function on rows and differentiates the explained value of each."""
 
-    def __call__(
-        self,
-        run: Callable[..., Any],
-        choose: Callable[[Tensor], Tensor],
-        values: tuple[Tensor, ...],
-        references: tuple[Tensor, ...],
-    ) -> Pass:
+    def __call__(self, run: Run, choose: Choose, values: Values, references: Values) -> Pass:
         """Differentiate ``choose(output of run(*values))``; references are empty where there are none."""
 
 
-def plain_gradients(
-    run: Callable[..., Any],
-    choose: Callable[[Tensor], Tensor],
-    values: tuple[Tensor, ...],
-    references: tuple[Tensor, ...],
-) -> Pass:
+def plain_gradients(run: Run, choose: Choose, values: Values, references: Values) -> Pass:
     """Differentiate by autograd. The model gets copies of the leaves, so it may write into them."""
     del references
     leaves = tuple(v.detach().requires_grad_() for v in values)

@@ -5,14 +5,14 @@ One instance lives as long as one call and keeps the certificate of every pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pellucid._core.differentiation import Pass
+from pellucid._core.differentiation import Choose, Pass, Run, Values
 from pellucid._core.output import output_tensor
 from pellucid._core.rules import (
     NO_CHOICES,
@@ -46,13 +46,7 @@ class PairedRules:
     choices: Choices = NO_CHOICES
     certificates: list[Certificate] = field(default_factory=list)
 
-    def __call__(
-        self,
-        run: Callable[..., Any],
-        choose: Callable[[Tensor], Tensor],
-        values: tuple[Tensor, ...],
-        references: tuple[Tensor, ...],
-    ) -> Pass:
+    def __call__(self, run: Run, choose: Choose, values: Values, references: Values) -> Pass:
         """Run both passes of a pair."""
         seen = _Seen(choose)
         found = deep_lift_gradients(run, values, references, seen, self.rule, strict=self.strict, choices=self.choices)
@@ -75,13 +69,7 @@ class ModifiedRules:
     choices: Choices = NO_CHOICES
     certificates: list[Certificate] = field(default_factory=list)
 
-    def __call__(
-        self,
-        run: Callable[..., Any],
-        choose: Callable[[Tensor], Tensor],
-        values: tuple[Tensor, ...],
-        references: tuple[Tensor, ...],
-    ) -> Pass:
+    def __call__(self, run: Run, choose: Choose, values: Values, references: Values) -> Pass:
         """Run one pass."""
         del references
         seen = _Seen(choose)
@@ -110,13 +98,7 @@ class Propagation:
     certificates: list[Certificate] = field(default_factory=list)
     audits: list[Audit] = field(default_factory=list)
 
-    def __call__(
-        self,
-        run: Callable[..., Any],
-        choose: Callable[[Tensor], Tensor],
-        values: tuple[Tensor, ...],
-        references: tuple[Tensor, ...],
-    ) -> Pass:
+    def __call__(self, run: Run, choose: Choose, values: Values, references: Values) -> Pass:
         """Run one pass; the changes are the explained outputs."""
         del references
         seen = _Seen(choose)
@@ -131,7 +113,7 @@ class Propagation:
 class _Seen:
     """Picks the explained values and keeps the output of the last pass that they were picked from."""
 
-    def __init__(self, choose: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, choose: Choose) -> None:
         self.choose = choose
         self.output = torch.empty(0)
 
