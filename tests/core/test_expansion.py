@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import pellucid
-from pellucid.attr import GradientShap, IntegratedGradients, NoiseTunnel, Saliency
+from pellucid.attr import DeepLift, DeepLiftShap, GradientShap, IntegratedGradients, NoiseTunnel, Saliency
 from pellucid.errors import ExpansionWarning
 from tests.models import DOUBLE, GraphNet, mlp
 from tests.reference.gradients import integrated_gradients
@@ -140,6 +140,22 @@ def test_noise_tunnel_does_not_mix_statistics_over_the_batch(generator):
     settings = {"stdevs": 0.8, "nt_samples": 6, "seed": 3, "target": 1, "abs": False}
     together = tunnel.attribute(x, **settings)
     assert torch.allclose(together, tunnel.attribute(x, nt_samples_batch_size=1, **settings), atol=1e-14)
+
+
+def test_pairs_notice_statistics_over_the_batch(generator):
+    """Every value of a pair is an input, so a batch of pairs has the inputs' mean; their references have not."""
+    x, rows = (torch.randn(n, 5, dtype=DOUBLE, generator=generator) for n in (4, 3))
+    model = mlp()
+
+    def centred(v):
+        return model(v - v.mean(0))[:, 1]
+
+    with pytest.warns(ExpansionWarning):
+        found, delta = DeepLiftShap(centred).attribute(x, rows, return_convergence_delta=True)
+    assert delta.shape == (3,)
+    assert delta.abs().max() < 1e-12
+    each = [DeepLift(centred).attribute(x, row[None]) for row in rows]
+    assert torch.allclose(found, torch.stack(each).mean(0), atol=1e-12)
 
 
 def test_row_arguments_follow_their_examples(generator):

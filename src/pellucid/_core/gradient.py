@@ -184,6 +184,10 @@ class Evaluator:
             raise _NotExpandableError(f"the output has shape {tuple(expected.shape)}")
         anchor = tuple(x[examples.to(x.device)] for x in self.question.inputs)
         anchored, paired = _appended(rows, anchor), _appended(references, anchor)
+        if references:  # all values are the inputs: other ones must stand beside them, or statistics are as alone
+            others = tuple(r[: len(examples)] for r in references)
+            anchored = _appended(_appended(rows, others), anchor)
+            paired = _appended(_appended(references, anchor), anchor)
         try:
             found = self._rows_pass(anchored, paired, examples)
         except PellucidError:

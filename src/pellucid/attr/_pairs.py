@@ -112,27 +112,33 @@ def attribute_pairs(
         errors = attributed.pairs.errors(evaluator.mixes)
     certificate = whole_certificate(rules.certificates)
     changes = attributed.pairs.changes(evaluator.mixes)
-    errors, changes = _together_if_only_so(errors, changes, attributed.pairs)
+    slack = _rounding(question.inputs[0].dtype, errors.dtype)
+    errors, changes = _together_if_only_so(errors, changes, attributed.pairs, slack)
     report.check(certificate=certificate)
-    _warn_if_incomplete(errors, changes, certificate)
+    _warn_if_incomplete(errors, changes, certificate, slack)
     return errors
 
 
-def _together_if_only_so(errors: Tensor, changes: Tensor, pairs: PerSample) -> tuple[Tensor, Tensor]:
+def _rounding(dtype: torch.dtype, wide: torch.dtype) -> float:
+    """What rounding may leave, relative to the outputs: sums lose some digits, a low precision its last bits."""
+    return max(1e4 * torch.finfo(wide).eps, 4 * torch.finfo(dtype).eps)
+
+
+def _together_if_only_so(errors: Tensor, changes: Tensor, pairs: PerSample, slack: float) -> tuple[Tensor, Tensor]:
     """Errors of all examples together where these are complete and those of each are not: the model mixes them."""
     joint = pairs.errors(together=True), pairs.changes(together=True)
-    if len(errors) > 1 and bool(_too_large(errors, changes).any()) and not bool(_too_large(*joint).any()):
+    alone, jointly = _too_large(errors, changes, slack), _too_large(*joint, slack)
+    if len(errors) > 1 and bool(alone.any()) and not bool(jointly.any()):
         return joint
     return errors, changes
 
 
-def _too_large(errors: Tensor, changes: Tensor) -> Tensor:
-    eps = torch.finfo(errors.dtype).eps
-    return ~(errors.abs() <= COMPLETE * changes.abs() + 1e4 * eps * (1 + changes.abs().amax()))
+def _too_large(errors: Tensor, changes: Tensor, slack: float) -> Tensor:
+    return ~(errors.abs() <= COMPLETE * changes.abs() + slack * (1 + changes.abs().amax()))
 
 
-def _warn_if_incomplete(errors: Tensor, changes: Tensor, certificate: Certificate) -> None:
-    wrong = _too_large(errors, changes)
+def _warn_if_incomplete(errors: Tensor, changes: Tensor, certificate: Certificate, slack: float) -> None:
+    wrong = _too_large(errors, changes, slack)
     if not bool(wrong.any()):
         return
     reasons = [*certificate.switches, *(f"no rule for {name}" for name in certificate.unknown)]
