@@ -115,3 +115,10 @@ def test_a_limit_set_by_the_user_is_not_learned_over():
     limit = RowLimit.of((torch.zeros(2, 3),), 7)
     limit.learn(10**9, 7)
     assert limit.rows == 7
+
+
+def test_the_limit_fills_the_budget_with_what_rows_keep():
+    """Ten rows that kept a tenth of the budget leave room for a hundred."""
+    limit = RowLimit.of((torch.zeros(2, 3),), None)
+    limit.learn(CPU_BUDGET // 10, 10)
+    assert limit.rows == 100
