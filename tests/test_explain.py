@@ -79,6 +79,14 @@ def test_rule_based_methods_carry_their_certificate(x):
     assert pellucid.explain(mlp(), x).certificate is None
 
 
+def test_a_certificate_does_not_depend_on_chunks(x):
+    whole = pellucid.explain(mlp(), x, method="deep_lift").certificate
+    parts = pellucid.explain(mlp(), x, method="deep_lift", internal_batch_size=1).certificate
+    assert {(r.operation, r.rule, r.calls) for r in whole.operations} == {
+        (r.operation, r.rule, r.calls) for r in parts.operations
+    }
+
+
 def test_warnings_become_data(x):
     model = torch.nn.Sequential(mlp(), torch.nn.Dropout(0.0)).train()
     with pytest.warns(TrainingModeWarning):

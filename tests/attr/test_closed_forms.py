@@ -122,3 +122,15 @@ def test_noiseless_tunnel_is_the_method_itself(pair):
     tunnel = NoiseTunnel(Saliency(lambda v: (v**3).sum(1)))
     assert close(tunnel.attribute(x, stdevs=0.0, abs=False), 3 * x**2)
     assert tunnel.attribute(x, nt_type="vargrad", stdevs=0, abs=False).abs().max() < 1e-28
+
+
+def test_automatic_steps_are_not_fooled_by_a_step_between_the_first_points():
+    """A steep sigmoid: at the first points every gradient is zero and nothing changes, but delta says what is missing."""
+    x = torch.ones(1, 1, dtype=DOUBLE)
+
+    def steep(v):
+        return torch.sigmoid(400 * (v - 0.7712)).sum(1)
+
+    found, delta = IntegratedGradients(steep).attribute(x, n_steps="auto", return_convergence_delta=True)
+    assert abs(float(found) - 1) < 2e-3
+    assert abs(float(delta)) < 2e-3
