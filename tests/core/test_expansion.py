@@ -155,6 +155,9 @@ def test_pairs_notice_statistics_over_the_batch(generator):
     assert delta.shape == (3,)
     assert delta.abs().max() < 1e-12
     each = [DeepLift(centred).attribute(x, row[None]) for row in rows]
+    alone = DeepLift(centred).attribute(x, rows[:1], return_convergence_delta=True)[1]
+    assert alone.shape == (1,)
+    assert alone.abs().max() < 1e-12
     assert torch.allclose(found, torch.stack(each).mean(0), atol=1e-12)
 
 
