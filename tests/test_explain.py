@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import pellucid
-from pellucid.attr import IntegratedGradients, NoiseTunnel, Saliency
+from pellucid.attr import LRP, IntegratedGradients, NoiseTunnel, Saliency
 from pellucid.errors import InvalidValueError, TrainingModeWarning
 from tests.models import DOUBLE, Output, TwoInputs, cnn, mlp
 
@@ -85,6 +85,19 @@ def test_a_certificate_does_not_depend_on_chunks(x):
     assert {(r.operation, r.rule, r.calls) for r in whole.operations} == {
         (r.operation, r.rule, r.calls) for r in parts.operations
     }
+
+
+def test_an_audit_does_not_depend_on_chunks(x):
+    """The rows that only check whether a batch may be cut are not booked."""
+    books = []
+    for cap in (None, 2, 1):
+        with pellucid.recording() as report:
+            LRP(mlp()).attribute(x, target=0, audit=True, internal_batch_size=cap)
+        books.append(report.audit)
+    for cut in books[1:]:
+        assert cut.explained == pytest.approx(books[0].explained, abs=1e-12)
+        assert cut.attributed == pytest.approx(books[0].attributed, abs=1e-12)
+        assert [r.amount for r in cut.rows] == pytest.approx([r.amount for r in books[0].rows], abs=1e-12)
 
 
 def test_warnings_become_data(x):

@@ -34,10 +34,6 @@ class CompletenessWarning(PellucidWarning):
     """Attributions under rules do not sum to the difference of outputs; the message names the reason."""
 
 
-class NoRectifierWarning(PellucidWarning):
-    """A method that changes rectifiers met none, so its result is the plain gradient."""
-
-
 class SamplingWarning(PellucidWarning):
     """An estimate from random samples is too noisy to be read value by value."""
 

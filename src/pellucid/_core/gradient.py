@@ -82,23 +82,23 @@ class Evaluator:
         leaves = tuple(v.detach().clone().requires_grad_() for v in values)  # it differentiates inside itself
         return output_tensor(self.site.run_whole(leaves)).detach()
 
-    def stands_beside(self, others: tuple[Tensor, ...]) -> bool:
-        """Tell whether the batch gives its outputs also behind a batch of other values in the same pass.
+    def stands_beside(self, others: tuple[Tensor, ...], examples: Tensor) -> bool:
+        """Tell whether examples give their outputs also behind other values in the same pass.
 
         The other values must differ: a model that works with statistics over the batch does not notice a
         copy of it.
         """
         expected = self.outputs()
-        both = _appended(others, self.question.inputs)
-        report.count(2 * self.site.examples)
+        both = _appended(others, tuple(x[examples.to(x.device)] for x in self.question.inputs))
+        report.count(2 * len(examples))
         with torch.no_grad():
             try:
-                found = output_tensor(self.site.run_rows(both, self.all, 2))
+                found = output_tensor(self.site.run_rows(both, examples, 2))
             except _SHAPE_ERRORS:
                 return False
-        if found.dim() == 0 or expected.dim() == 0 or len(found) != 2 * self.site.examples:
+        if found.dim() == 0 or len(found) != 2 * len(examples) or expected.shape[:1] != (self.site.examples,):
             return False
-        return agree(found[self.site.examples :], expected)
+        return agree(found[len(examples) :], expected[examples.to(expected.device)])
 
     # -- gradients
 
@@ -178,36 +178,39 @@ class Evaluator:
             return self._noting(self.differentiate(run, choose, rows, references))
 
     def _checked_pass(self, rows: tuple[Tensor, ...], references: tuple[Tensor, ...], examples: Tensor) -> Pass:
-        """The first expanded pass, with the inputs themselves as its last copy, compared with the plain pass."""
+        """The first expanded pass, with the inputs themselves as its last copy, compared with the plain pass.
+
+        Rules keep books of their passes, so under rules the comparison is made in a pass of its own.
+        """
+        if self.differentiate is not plain_gradients:
+            others = tuple(v[: len(examples)] for v in references or rows)
+            if not self.stands_beside(others, examples):
+                raise _NotExpandableError("a row gave another output among other rows than alone")
+            self._checked = True
+            return self._rows_pass(rows, references, examples)
         expected = self.outputs()
         if expected.dim() == 0 or expected.shape[0] != self.site.examples:
             raise _NotExpandableError(f"the output has shape {tuple(expected.shape)}")
         anchor = tuple(x[examples.to(x.device)] for x in self.question.inputs)
-        anchored, paired = _appended(rows, anchor), _appended(references, anchor)
-        if references:  # all values are the inputs: other ones must stand beside them, or statistics are as alone
-            others = tuple(r[: len(examples)] for r in references)
-            anchored = _appended(_appended(rows, others), anchor)
-            paired = _appended(_appended(references, anchor), anchor)
+        anchored = _appended(rows, anchor)
         try:
-            found = self._rows_pass(anchored, paired, examples)
+            found = self._rows_pass(anchored, (), examples)
         except PellucidError:
             raise
         except _SHAPE_ERRORS as error:
-            self._insist(anchored, paired, examples, error)
+            self._insist(anchored, examples, error)
             raise _NotExpandableError(f"{type(error).__name__}: {error}") from error
         if not agree(found.output[-len(examples) :], expected[examples.to(expected.device)]):
             raise _NotExpandableError("a row gave another output among other rows than alone")
         self._checked = True
         return found.first(len(rows[0]))
 
-    def _insist(
-        self, rows: tuple[Tensor, ...], references: tuple[Tensor, ...], examples: Tensor, error: Exception
-    ) -> None:
+    def _insist(self, rows: tuple[Tensor, ...], examples: Tensor, error: Exception) -> None:
         """Tell a model that cannot take expanded rows from one that failed just now: it fails again."""
         if isinstance(error, torch.OutOfMemoryError):
             raise error
         try:
-            self._rows_pass(rows, references, examples)
+            self._rows_pass(rows, (), examples)
         except (_NotExpandableError, *_SHAPE_ERRORS):
             return
         raise error
@@ -282,7 +285,7 @@ def agree(found: Tensor, expected: Tensor) -> bool:
 def rows_are_independent(question: Question, others: tuple[Tensor, ...]) -> bool:
     """Tell whether a batch gives the same outputs with and without other values in the same pass."""
     with evaluating(question) as evaluator:
-        return evaluator.stands_beside(others)
+        return evaluator.stands_beside(others, evaluator.all)
 
 
 def gradients_at_inputs(question: Question, differentiate: Differentiation = plain_gradients) -> tuple[Tensor, ...]:
@@ -308,4 +311,4 @@ def _unflat(values: tuple[Tensor, ...], repeats: int) -> tuple[Tensor, ...]:
 
 
 def _appended(rows: tuple[Tensor, ...], anchor: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(torch.cat([r, x]) for r, x in zip(rows, anchor, strict=False))
+    return tuple(torch.cat([r, x]) for r, x in zip(rows, anchor, strict=True))

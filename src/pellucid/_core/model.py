@@ -38,14 +38,14 @@ def borrowed(forward: Any, device: torch.device) -> Iterator[None]:
     modules = modules_of(forward)
     _check_modules(modules)
     buffers = [_Buffer.of(m, name, b) for m in modules for name, b in m.named_buffers(recurse=False)]
-    states = _generator_states(device)
+    states = generator_states(device)
     try:
         with torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
         for buffer in buffers:
             buffer.restore()
-        _restore_generators(states)
+        restore_generators(states)
 
 
 def modules_of(function: Any) -> list[nn.Module]:
@@ -125,14 +125,15 @@ class _Buffer:
                 self.tensor.copy_(self.content)
 
 
-def _generator_states(device: torch.device) -> dict[str, Tensor]:
+def generator_states(*devices: torch.device) -> dict[str, Tensor]:
+    """Take the states of torch's generators: the CPU's, and those of the accelerators among the devices."""
     states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states[str(device)] = torch.cuda.get_rng_state(device)
+    states.update((str(d), torch.cuda.get_rng_state(d)) for d in devices if d.type == "cuda")
     return states
 
 
-def _restore_generators(states: dict[str, Tensor]) -> None:
+def restore_generators(states: dict[str, Tensor]) -> None:
+    """Put generators back where they have moved; those that have not are left to other threads."""
     for name, state in states.items():
         if name == "cpu":
             if not torch.equal(state, torch.get_rng_state()):

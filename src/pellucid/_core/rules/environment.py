@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pellucid._core.model import generator_states, restore_generators
+
 _lock = threading.Lock()
 _running = 0
 _stance: contextlib.AbstractContextManager[Any] | None = None
@@ -26,14 +28,10 @@ def restored_generators(inputs: tuple[Tensor, ...]) -> Iterator[Callable[[], Non
     Yields:
         The function that puts them back.
     """
-    devices = {tensor.device for tensor in inputs if tensor.device.type == "cuda"}
-    before = torch.get_rng_state()
-    on_devices = {device: torch.cuda.get_rng_state(device) for device in devices}
+    before = generator_states(*{tensor.device for tensor in inputs})
 
     def restore() -> None:
-        torch.set_rng_state(before)
-        for device, state in on_devices.items():
-            torch.cuda.set_rng_state(state, device)
+        restore_generators(before)
 
     try:
         yield restore
