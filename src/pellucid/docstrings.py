@@ -34,6 +34,24 @@ ARGUMENTS: dict[str, str] = {
     " (N,), a list of ints or a list of tuples.",
     "additional_forward_args": "Further arguments of the model, one or a tuple, that are not explained. Tensors with N"
     " rows follow their examples; wrap one that does not in pellucid.shared.",
+    "targets": "Several targets in the place of one, each as target takes it; they share the model's evaluations, and"
+    " the result has a leading axis with one entry per target.",
+    "layer": "Module of the model.",
+    "device_ids": "Devices of a DataParallel model that is hidden inside forward_func; it is found by itself if it is"
+    " forward_func or one of its modules.",
+    "attribute_to_layer_input": "Whether what flows into the layer is explained instead of what flows out of it.",
+    "attribute_to_neuron_input": "Whether neuron_selector selects from what flows into the layer instead of what flows"
+    " out of it.",
+    "calls": "What is returned for a layer that is called several times in one forward pass: the 'sum' over its calls,"
+    " or a list with 'each'.",
+    "neuron_selector": "Which neuron: an int for a layer of shape (N, C), a tuple of ints and slices with one entry per"
+    " dimension after the first (a slice means the sum over it), or a function from the layer's value (a tensor, or a"
+    " tuple or dictionary if several flow there) to one number per example, shape (N,). Its values are summed over the"
+    " calls of a layer that is called several times.",
+    "neurons": "A list of neurons in the place of neuron_selector; they share the model's evaluations, and the result has"
+    " a leading axis with one entry per neuron.",
+    "grad_kwargs": "Further arguments of torch.autograd.grad: retain_graph, create_graph, allow_unused (False makes a"
+    " layer without influence an error) and materialize_grads.",
     "n_steps": "Number of points on the path.",
     "method": "Quadrature: riemann_left, riemann_right, riemann_middle, riemann_trapezoid or gausslegendre.",
     "internal_batch_size": "Rows per forward pass at most; None leaves the choice to the library.",

@@ -84,7 +84,7 @@ def explain(
         attributions = info.build(forward).attribute(inputs, target=chosen, **passed)
     return Explanation(
         attributions=attributions,
-        inputs=question.answer(question.inputs),
+        inputs=question.answer([question.inputs]),
         baselines=_baselines(info, filled, question),
         target=torch.tensor(chosen) if isinstance(chosen, list) else chosen,
         method=info.name,
@@ -151,7 +151,7 @@ def _baselines(info: MethodInfo, filled: Mapping[str, Any], question: Question) 
     accept = accept_distribution if info.attribution.takes_distribution else accept_baselines
     if callable(given):
         return None
-    return like(question.template, accept(given, question.inputs, question.template))
+    return like(question.site.template, accept(given, question.inputs, question.site.template))
 
 
 def _structured(template: Any, values: tuple[Tensor, ...] | None) -> Tensors | None:

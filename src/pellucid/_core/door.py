@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pellucid._core.arguments import Arguments
-from pellucid._core.output import accept_target
+from pellucid._core.output import Target, accept_target
 from pellucid._core.site import InputSite, Question
 from pellucid._core.structure import names_of
 from pellucid.errors import invalid_type, invalid_value
 
 
-def accept_question(forward: Any, inputs: Any, target: Any = None, arguments: Any = None) -> Question:
+def accept_question(
+    forward: Any, inputs: Any, target: Any = None, arguments: Any = None, targets: Any = None
+) -> Question:
     """Check what is asked: a function, its inputs, the explained output and the additional arguments.
 
     Args:
@@ -25,6 +27,7 @@ def accept_question(forward: Any, inputs: Any, target: Any = None, arguments: An
         inputs: a floating-point tensor (N, ...) or a tuple of such.
         target: see ``pellucid.typing.TargetLike``.
         arguments: additional arguments of the function: nothing, one or a tuple.
+        targets: a list of targets in the place of one.
 
     Returns:
         The question in its internal form.
@@ -35,8 +38,21 @@ def accept_question(forward: Any, inputs: Any, target: Any = None, arguments: An
     """
     tensors = accept_inputs(inputs)
     examples = tensors[0].shape[0]
-    site = InputSite(accept_forward(forward), tensors, Arguments.accept(arguments, examples))
-    return Question(site, accept_target(target, examples), inputs)
+    site = InputSite(accept_forward(forward), tensors, Arguments.accept(arguments, examples), inputs)
+    return Question(site, _accept_targets(target, targets, examples), targets is not None)
+
+
+def _accept_targets(target: Any, targets: Any, examples: int) -> tuple[Target, ...]:
+    if targets is None:
+        return (accept_target(target, examples),)
+    if target is not None:
+        raise invalid_value("target", repr(target), "targets is given too", "one of both")
+    if not isinstance(targets, list | tuple) or not targets:
+        given = "nothing" if isinstance(targets, list | tuple) else f"a {type(targets).__name__}"
+        raise invalid_type(
+            "targets", given, "each of its members is explained", "a list of targets; target= takes a single one"
+        )
+    return tuple(accept_target(each, examples, f"targets[{i}]") for i, each in enumerate(targets))
 
 
 def accept_forward(forward: Any) -> Callable[..., Any]:
@@ -252,3 +268,38 @@ def accept_count(name: str, value: Any, least: int = 1) -> int:
 def accept_optional_count(name: str, value: Any) -> int | None:
     """Check a count that may be left to the library with ``None``."""
     return None if value is None else accept_count(name, value)
+
+
+_GRAD_KWARGS = ("retain_graph", "create_graph", "allow_unused", "materialize_grads")
+
+
+def accept_grad_kwargs(given: Any, second_order: bool = True) -> dict[str, Any]:
+    """Check further arguments of ``torch.autograd.grad``.
+
+    Args:
+        given: a dictionary, or ``None``.
+        second_order: whether attributions can be differentiated again.
+
+    Returns:
+        The arguments.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise invalid_type("grad_kwargs", f"a {type(given).__name__}", "it holds keyword arguments", "a dictionary")
+    for name in given:
+        if name not in _GRAD_KWARGS:
+            raise invalid_type(
+                "grad_kwargs",
+                f"a dictionary with {name!r}",
+                "the method sets it itself or it is not an argument of torch.autograd.grad",
+                f"some of {', '.join(_GRAD_KWARGS)}",
+            )
+    if given.get("create_graph") and not second_order:
+        raise invalid_value(
+            "grad_kwargs",
+            "{'create_graph': True}",
+            "gradients under rules cannot be differentiated again",
+            "no create_graph, or a method with plain gradients",
+        )
+    return dict(given)

@@ -47,6 +47,8 @@ class Report:
         notices: warnings, each once, in the order in which they came.
         delta: completeness error, shape (N,), of the last method that has one: the sum of its attributions minus
             what they should sum to.
+        bypass: what of the difference of outputs bypasses the layer, shaped as delta, of the last layer method with
+            baselines: the sum of its attributions and this make up the difference.
         standard_error: standard errors of the last sampling method, shaped like its attributions.
         n_steps: integration steps that the last path method took, per example where they differ.
         outputs: the model's plain output at the inputs, where it was evaluated.
@@ -59,6 +61,7 @@ class Report:
     calls: int = 0
     notices: list[Notice] = field(default_factory=list)
     delta: Tensor | None = None
+    bypass: Tensor | None = None
     standard_error: tuple[Tensor, ...] | None = None
     n_steps: int | Tensor | None = None
     outputs: Tensor | None = None
@@ -111,6 +114,7 @@ def notify(category: type[PellucidWarning], message: str) -> None:
 def check(
     *,
     delta: Tensor | None = None,
+    bypass: Tensor | None = None,
     standard_error: tuple[Tensor, ...] | None = None,
     n_steps: int | Tensor | None = None,
     certificate: Certificate | None = None,
@@ -122,6 +126,8 @@ def check(
         return
     if delta is not None:
         report.delta = delta
+    if bypass is not None:
+        report.bypass = bypass
     if standard_error is not None:
         report.standard_error = standard_error
     if n_steps is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -16,18 +17,71 @@ from pellucid.errors import NonFiniteWarning
 from pellucid.typing import ForwardFunction, Tensors
 
 
+class Site(Protocol):
+    """A place in the model whose value is explained: its inputs, or a layer."""
+
+    @property
+    def forward(self) -> ForwardFunction:
+        """The user's function."""
+
+    @property
+    def values(self) -> tuple[Tensor, ...]:
+        """What is there at the inputs; dimension 0 counts the examples."""
+
+    @property
+    def examples(self) -> int:
+        """Number of examples N."""
+
+    @property
+    def names(self) -> list[str]:
+        """Name of each value, for messages."""
+
+    @property
+    def divisible(self) -> bool:
+        """Whether rows of the values belong to examples, so that a pass may hold some or copies of them."""
+
+    @property
+    def output(self) -> Any:
+        """The model's output at the values if it is known already, else ``None``."""
+
+    def run_whole(self, values: tuple[Tensor, ...]) -> Any:
+        """Run the function with one value per example put there."""
+
+    def run_rows(self, values: tuple[Tensor, ...], examples: Tensor, repeats: int) -> Any:
+        """Run the function on ``repeats`` values for each chosen example, copy after copy."""
+
+    def structured(self, values: Sequence[Tensor]) -> Any:
+        """Give results, one per value, the structure of what is explained."""
+
+
 @dataclass(frozen=True)
 class InputSite:
-    """The inputs of the function: it is called with the values in place of them."""
+    """The inputs of the function: it is called with the values in place of them.
+
+    Attributes:
+        forward: the user's function.
+        values: the inputs, detached.
+        arguments: its additional arguments.
+        template: the inputs as given, a tensor or a tuple.
+    """
 
     forward: ForwardFunction
     values: tuple[Tensor, ...]
     arguments: Arguments
+    template: Any
+
+    divisible = True
+    output = None
 
     @property
     def examples(self) -> int:
         """Number of examples N."""
         return self.values[0].shape[0]
+
+    @property
+    def names(self) -> list[str]:
+        """``inputs``, or ``inputs[0]``, ``inputs[1]``, ..."""
+        return names_of("inputs", self.template)
 
     def run_whole(self, values: tuple[Tensor, ...]) -> Any:
         """Run the function on one value per example, with its additional arguments as they were given."""
@@ -40,32 +94,70 @@ class InputSite:
         """Run the function on ``repeats`` values for each chosen example, copy after copy."""
         return self.forward(*values, *self.arguments.rows(examples, repeats))
 
+    def structured(self, values: Sequence[Tensor]) -> Tensors:
+        """Give a tensor for a tensor, a tuple for a tuple."""
+        return like(self.template, values)
+
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: which output (``target``) is explained by which values (``site``)."""
+    """What is asked: which outputs (``targets``) are explained by which values (``site``).
 
-    site: InputSite
-    target: Target
-    template: Any
+    Attributes:
+        site: where the values are.
+        targets: one, or ``several``, whose answers are stacked along a leading axis.
+        several: whether a list of targets was asked for, of whatever length.
+    """
+
+    site: Site
+    targets: tuple[Target, ...]
+    several: bool = False
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
         """The explained values, detached."""
         return self.site.values
 
-    def answer(self, attributions: tuple[Tensor, ...]) -> Tensors:
-        """Give attributions the dtype of their input and the structure of the inputs as given.
+    def answer(self, attributions: Sequence[tuple[Tensor, ...]]) -> Any:
+        """Give the attributions of each target the dtypes and the structure of what is explained."""
+        check_results(self.site.names, attributions)
+        cast = [[v.to(x.dtype) for v, x in zip(values, self.inputs, strict=True)] for values in attributions]
+        return self.stacked([self.site.structured(values) for values in cast])
 
-        NaN and infinite values are not hidden: a warning names their input.
-        """
-        for name, value in zip(names_of("inputs", self.template), attributions, strict=True):
-            wrong = int((~torch.isfinite(value)).sum())
-            if wrong:
-                notify(
-                    NonFiniteWarning,
-                    f"{wrong} of {value.numel()} attributions of {name} are NaN or infinite: the model's gradient is"
-                    " not finite there (a division by zero, the root or logarithm of zero, an overflow).",
-                )
-        cast = [value.to(x.dtype) for value, x in zip(attributions, self.inputs, strict=True)]
-        return like(self.template, cast)
+    def stacked(self, results: Sequence[Any]) -> Any:
+        """Give the only target's result, or the results of several stacked along a leading axis."""
+        return stacked(results) if self.several else results[0]
+
+
+def check_results(names: Sequence[str], attributions: Sequence[tuple[Tensor, ...]]) -> None:
+    """Warn of NaN and infinite attributions, which are not hidden, by the name of what they belong to."""
+    for i, name in enumerate(names):
+        wrong = sum(int((~torch.isfinite(values[i])).sum()) for values in attributions)
+        if wrong:
+            total = sum(values[i].numel() for values in attributions)
+            notify(
+                NonFiniteWarning,
+                f"{wrong} of {total} attributions of {name} are NaN or infinite: the model's gradient is not finite"
+                " there (a division by zero, the root or logarithm of zero, an overflow).",
+            )
+
+
+def without_gradients(run: Callable[[tuple[Tensor, ...]], Any], values: tuple[Tensor, ...]) -> Any:
+    """Run a function on copies of values without gradients, or with, if it differentiates inside itself."""
+    with torch.no_grad():
+        try:
+            return run(tuple(v.clone() for v in values))
+        except RuntimeError as error:
+            if "does not require grad" not in str(error):
+                raise
+    return run(tuple(v.detach().clone().requires_grad_() for v in values))
+
+
+def stacked(results: Sequence[Any]) -> Any:
+    """Stack results of equal structure (tensors, or tuples, lists and dictionaries of them)."""
+    first = results[0]
+    if isinstance(first, Tensor):
+        return torch.stack(list(results))
+    if isinstance(first, dict):
+        return {key: stacked([r[key] for r in results]) for key in first}
+    return type(first)(stacked(parts) for parts in zip(*results, strict=True))

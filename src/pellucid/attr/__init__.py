@@ -8,15 +8,18 @@ from pellucid.attr.attribution import (
     NeuronAttribution,
     PerturbationAttribution,
 )
-from pellucid.attr.deep_lift import DeepLift
-from pellucid.attr.deep_lift_shap import DeepLiftShap
-from pellucid.attr.gradient_shap import GradientShap
-from pellucid.attr.guided import Deconvolution, GuidedBackprop
+from pellucid.attr.conductance import InternalInfluence, LayerConductance, NeuronConductance
+from pellucid.attr.deep_lift import DeepLift, LayerDeepLift, NeuronDeepLift
+from pellucid.attr.deep_lift_shap import DeepLiftShap, LayerDeepLiftShap, NeuronDeepLiftShap
+from pellucid.attr.grad_cam import GuidedGradCam, LayerGradCam
+from pellucid.attr.gradient_shap import GradientShap, LayerGradientShap, NeuronGradientShap
+from pellucid.attr.guided import Deconvolution, GuidedBackprop, NeuronDeconvolution, NeuronGuidedBackprop
 from pellucid.attr.input_x_gradient import InputXGradient
-from pellucid.attr.integrated_gradients import IntegratedGradients
-from pellucid.attr.lrp import LRP
+from pellucid.attr.integrated_gradients import IntegratedGradients, LayerIntegratedGradients, NeuronIntegratedGradients
+from pellucid.attr.layer_activation import LayerActivation, LayerGradientXActivation
+from pellucid.attr.lrp import LRP, LayerLRP
 from pellucid.attr.noise_tunnel import NoiseTunnel
-from pellucid.attr.saliency import Saliency
+from pellucid.attr.saliency import NeuronGradient, Saliency
 
 __all__ = [
     "LRP",
@@ -27,10 +30,29 @@ __all__ = [
     "GradientAttribution",
     "GradientShap",
     "GuidedBackprop",
+    "GuidedGradCam",
     "InputXGradient",
     "IntegratedGradients",
+    "InternalInfluence",
+    "LayerActivation",
     "LayerAttribution",
+    "LayerConductance",
+    "LayerDeepLift",
+    "LayerDeepLiftShap",
+    "LayerGradCam",
+    "LayerGradientShap",
+    "LayerGradientXActivation",
+    "LayerIntegratedGradients",
+    "LayerLRP",
     "NeuronAttribution",
+    "NeuronConductance",
+    "NeuronDeconvolution",
+    "NeuronDeepLift",
+    "NeuronDeepLiftShap",
+    "NeuronGradient",
+    "NeuronGradientShap",
+    "NeuronGuidedBackprop",
+    "NeuronIntegratedGradients",
     "NoiseTunnel",
     "PerturbationAttribution",
     "Saliency",

@@ -22,7 +22,9 @@ from pellucid._core.rules.api import (
     Gradients,
     Multipliers,
     deep_lift_gradients,
+    deep_lift_of_each,
     modified_gradients,
+    modified_gradients_of_each,
 )
 from pellucid._core.rules.certificate import Certificate, OperationReport
 from pellucid._core.rules.guided import DECONVOLUTION, GUIDED
@@ -95,7 +97,9 @@ __all__ = [
     "ZPlus",
     "by_module",
     "deep_lift_gradients",
+    "deep_lift_of_each",
     "modified_gradients",
+    "modified_gradients_of_each",
     "relevances",
     "visible",
 ]
