@@ -127,6 +127,8 @@ class KeptBytes:
             yield
 
     def _pack(self, tensor: Tensor) -> tuple[Tensor, int]:
+        if tensor._is_zerotensor():  # a zero of forward-mode differentiation, which takes no memory
+            return tensor, tensor._version
         place = tensor.untyped_storage().data_ptr()
         if place not in self._known:
             self._known.add(place)

@@ -56,6 +56,8 @@ def with_tangents(run: Callable[[Tangents], Result]) -> Result:
     try:
         with _ByDefinition():
             return run(_TwiceBackward())
+    except PellucidError:
+        raise
     except (NotImplementedError, RuntimeError) as error:
         if "derivative" not in str(error):
             raise
