@@ -22,6 +22,8 @@ DEVICE_SHARE = 1 / 16
 """Share of an accelerator's memory that one block may keep."""
 GROWTH = 32
 """A row of a model that was not measured yet is taken to keep this many times its input's bytes."""
+COPIES = 4
+"""Copies of a row's values that exist beside its graph: the point, the model's copy, the gradient, a product."""
 FIRST_ROWS = 64
 """Rows of the first pass at most, when nothing is known yet."""
 WHOLE_BUDGET = 2**30
@@ -46,12 +48,15 @@ class RowLimit:
 
     Attributes:
         rows: the limit.
+        budget: bytes that one pass may take.
+        row: bytes of the values of one row.
         fixed: set by the user, so that nothing is learned.
         whole: rows influence each other, so that every pass holds exactly one sample of all examples.
     """
 
     rows: int
     budget: int
+    row: int = 0
     fixed: bool = False
     whole: bool = False
 
@@ -61,13 +66,13 @@ class RowLimit:
         budget = _budget(inputs[0].device)
         if cap is not None:
             return cls(cap, budget, fixed=True)
-        guess = GROWTH * row_bytes(inputs)
-        return cls(max(1, min(FIRST_ROWS, budget // guess)), budget)
+        row = row_bytes(inputs)
+        return cls(max(1, min(FIRST_ROWS, budget // (GROWTH * row))), budget, row)
 
     def learn(self, kept: int, rows: int) -> None:
         """Set the limit from the bytes that a pass of ``rows`` rows kept for its backward pass."""
         if not self.fixed:
-            self.rows = max(1, self.budget * rows // max(kept, 1))
+            self.rows = max(1, self.budget * rows // max(kept + COPIES * self.row * rows, 1))
             self.fixed = True
 
     def halve(self, rows: int) -> bool:

@@ -78,9 +78,14 @@ class PlainGradients:
     counted: bool = True
 
     def __call__(self, run: Run, chooses: tuple[Choose, ...], points: Points) -> tuple[Pass, ...]:
-        """Run once. The model gets copies of the leaves, so it may write into them."""
+        """Run once. A model that writes into its inputs gets copies of the leaves."""
         leaves = tuple(v.detach().requires_grad_() for v in points.values)
-        output = output_tensor(run(*(leaf.clone() for leaf in leaves)))
+        try:
+            output = output_tensor(run(*(leaf.view_as(leaf) for leaf in leaves)))
+        except RuntimeError as error:
+            if not ("view" in str(error) and "in-place" in str(error)):
+                raise
+            output = output_tensor(run(*(leaf.clone() for leaf in leaves)))
         selected = [choose(output) for choose in chooses]
         if self.required and not selected[0].requires_grad:
             raise invalid_value(

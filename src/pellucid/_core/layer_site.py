@@ -31,9 +31,10 @@ from pellucid.typing import ForwardFunction
 
 @dataclass
 class Replays:
-    """How passes skip what comes before the layer; ``None`` once it failed."""
+    """How passes skip what comes before the layer; ``None`` once it failed, and whether it was checked."""
 
     prefix: Prefix | None = None
+    checked: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,33 +103,65 @@ class LayerSite:
 
     def run_whole(self, values: tuple[Tensor, ...]) -> Any:
         """Run the function with values for the whole batch in the place of the layer's."""
+        prefix = self.replays.prefix
+        if prefix is not None and not (torch.is_grad_enabled() and any(v.requires_grad for v in values)):
+            every = torch.arange(self.examples)
+            with self._trying():
+                if not self.replays.checked:
+                    return self._check_replay(prefix, values, every)
+                return self._from_here(prefix, values, every, 1)
         with self._putting(values):
             return self.inside.run_whole(tuple(x.clone() for x in self.inside.values))
 
     def run_rows(self, values: tuple[Tensor, ...], examples: Tensor, repeats: int) -> Any:
         """Run the function on ``repeats`` values for each chosen example, from the layer on where that can be."""
-        if self.replays.prefix is not None:
-            try:
-                return self._from_here(self.replays.prefix, values, examples, repeats)
-            except torch.OutOfMemoryError:
-                raise
-            except Exception:
-                self.replays.prefix = None
+        prefix = self.replays.prefix
+        if prefix is not None:
+            with self._trying():
+                if not self.replays.checked:
+                    self._check_replay(prefix, values, examples)
+                return self._from_here(prefix, values, examples, repeats)
         rows = tuple(repeat_rows(x, examples, repeats) for x in self.inside.values)
         with self._putting(values):
             return self.inside.run_rows(rows, examples, repeats)
 
-    def _from_here(self, prefix: Prefix, values: tuple[Tensor, ...], examples: Tensor, repeats: int) -> Tensor:
-        """Replay what comes before, with the batch itself as the last copy, and compare that with its output."""
-        anchored = tuple(torch.cat([v, x[examples.to(x.device)]]) for v, x in zip(values, self.values, strict=True))
-        rows = tuple(repeat_rows(x, examples, repeats + 1) for x in self.inside.values)
-        with prefix.replayed(examples, repeats + 1) as replay, self._putting(anchored, replay.reach):
-            output = output_tensor(self.inside.run_rows(rows, examples, repeats + 1))
-        if output.dim() == 0 or len(output) != (repeats + 1) * len(examples):
+    def _from_here(self, prefix: Prefix, values: tuple[Tensor, ...], examples: Tensor, repeats: int) -> Any:
+        """Replay what comes before, and run the rest."""
+        rows = tuple(repeat_rows(x, examples, repeats) for x in self.inside.values)
+        with prefix.replayed(examples, repeats) as replay, self._putting(values, replay.reach):
+            return self.inside.run_rows(rows, examples, repeats)
+
+    @contextmanager
+    def _trying(self) -> Iterator[None]:
+        """Give replays up if one fails; an error of the model's own comes again in the full pass."""
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:
+            self.replays.prefix = None
+
+    def _check_replay(self, prefix: Prefix, values: tuple[Tensor, ...], examples: Tensor) -> Tensor:
+        """Replay once for other values and the layer's own, and compare the latter with the output of a full pass.
+
+        Returns:
+            The output at the other values, of the first copy of the examples.
+
+        Raises:
+            Diverged: if the output is not that of the full pass.
+        """
+        both = tuple(
+            torch.cat([v[: len(examples)].detach(), x[examples.to(x.device)]])
+            for v, x in zip(values, self.values, strict=True)
+        )
+        with torch.no_grad():
+            output = output_tensor(self._from_here(prefix, both, examples, 2))
+        if output.dim() == 0 or len(output) != 2 * len(examples):
             raise Diverged("the output has other rows")
-        if not agree(output[-len(examples) :].detach(), self.output[examples.to(output.device)]):
+        if not agree(output[len(examples) :], self.output[examples.to(output.device)]):
             raise Diverged("the batch gave another output than in a full pass")
-        return output[: -len(examples)]
+        self.replays.checked = True
+        return output[: len(examples)]
 
     @contextmanager
     def _putting(self, values: tuple[Tensor, ...], reached: Callable[[], None] | None = None) -> Iterator[None]:
@@ -216,10 +249,12 @@ def flow(
     def run(lent: tuple[Tensor, ...]) -> tuple[Any, Caught]:
         caught = Caught(place, lambda tensor: tensor.detach().clone())
 
-        def visit(layer: int, value: Any) -> None:
-            if recording is not None:
-                recording.reach()
-            caught.catch(layer, value)
+        def visit(layer: int, value: Any) -> Any:
+            if recording is None:
+                caught.catch(layer, value)
+                return None
+            with recording.at_layer():  # what flows on is new, so that the use of the layer's own result is not seen
+                return with_floats(value, iter([tensor.clone() for tensor in caught.catch(layer, value)]))
 
         with tapped(place, visit), recording or nullcontext():
             return inside.run_whole(lent), caught

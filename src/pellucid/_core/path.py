@@ -79,10 +79,10 @@ class Line:
         nodes = self.nodes[samples]
         values, displacements = [], []
         for x, base in zip(self.inputs, self.baselines, strict=True):
-            end = x[examples.to(x.device)].to(wide(x.dtype))
-            start = _rows(base, examples).to(end.dtype)
+            end = _chosen(x, examples).to(wide(x.dtype))
+            start = (base if len(base) == 1 else _chosen(base, examples)).to(end.dtype)
             alpha = per_row(nodes, end.unsqueeze(0))
-            values.append((start + alpha * (end - start)).to(x.dtype))
+            values.append(torch.addcmul(start, alpha, end - start).to(x.dtype))
             if self.displaced:
                 displacements.append((end - start).to(x.dtype).expand(len(nodes), *end.shape))
         return Points(tuple(values), tuple(displacements))
@@ -247,3 +247,8 @@ class _Draw(NamedTuple):
 def _rows(base: Tensor, examples: Tensor) -> Tensor:
     """Rows of a baseline that has one row for all examples or one per example."""
     return base if base.shape[0] == 1 else base[examples.to(base.device)]
+
+
+def _chosen(values: Tensor, examples: Tensor) -> Tensor:
+    """Rows of the chosen examples, which are in order; all of them are not copied."""
+    return values if len(values) == len(examples) else values[examples.to(values.device)]

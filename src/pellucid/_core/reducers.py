@@ -75,6 +75,9 @@ class FoundSum(WeightedSum):
 
     def add_values(self, weights: Tensor, values: tuple[Tensor, ...], examples: Tensor) -> None:
         """Take in values of shape (samples, examples, ...) or (samples, 1, ...)."""
+        if not self.sums and len(weights) == 1 and len(examples) == self._examples:
+            self.sums = tuple(v[0].to(wide(v.dtype)) * float(weights[0]) for v in values)
+            return
         if not self.sums:
             rows = [self._examples if v.shape[1] == len(examples) else 1 for v in values]
             with torch.inference_mode(False):

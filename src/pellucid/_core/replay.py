@@ -2,12 +2,12 @@
 
 The torch calls that a pass makes before it reaches the layer do not depend on the value put there. A
 ``Recording`` notes them in order; a replay hands their results out again, with the rows repeated as the
-batch is, and computes from the layer on. Results that nothing refers to any more when the layer is reached
-are not kept: NaN stands for them, so a replay that needed one could not pass unseen.
+batch is, and computes from the layer on. Only results that a call after the layer used are kept; NaN stands
+for the others, so a replay that needed one could not pass unseen.
 
-Every replay carries the batch itself as its last copy, whose output is known. Whatever a replay cannot
-follow (control flow that differs, random numbers, writes into the inputs, calls that were not seen, tensors
-whose rows are not examples) shows there or raises, and full passes are made from then on.
+The first replay is checked: it holds other values beside the batch itself, whose output is known. What a
+replay cannot follow (control flow that differs, random numbers, writes into the inputs, calls that were not
+seen, tensors whose rows are not examples) shows there or raises, and full passes are made from then on.
 """
 
 from __future__ import annotations
@@ -80,29 +80,47 @@ class Recording(TorchFunctionMode):
         self.entries: list[_Entry] = []
         self.usable = True
         self.reached = False
+        self._aside = False
         self._made: dict[int, _Made] = {}
         self._device = device
         self._before = generator_states(device)
 
-    def reach(self) -> None:
-        """Note that the layer is reached: keep what is still referred to."""
-        if self.reached:
-            return
+    @contextmanager
+    def at_layer(self) -> Iterator[None]:
+        """Note that the layer is reached, and look at its value in the block without using it."""
+        self._aside = True
+        try:
+            if not self.reached:
+                self._reach()
+            yield
+        finally:
+            self._aside = False
+
+    def _reach(self) -> None:
         self.reached = True
         after = generator_states(self._device)
         self.usable &= all(torch.equal(after[name], state) for name, state in self._before.items())
-        for made in self._made.values():
-            tensor = made.alive()
-            if tensor is not None:
-                made.kept = tensor.detach().clone()
-        self._made.clear()
+        self._made = {key: made for key, made in self._made.items() if made.alive() is not None}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Note a call and its result."""
-        result = func(*args, **(kwargs or {}))
-        if not self.reached and self.usable and not _asks(func, result):
-            self._note(func, args, kwargs or {}, result)
+        kwargs = kwargs or {}
+        if self._aside:
+            return func(*args, **kwargs)
+        if self.reached:
+            self._keep(args, kwargs)
+            return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        if self.usable and not _asks(func, result):
+            self._note(func, args, kwargs, result)
         return result
+
+    def _keep(self, args: Any, kwargs: Any) -> None:
+        """Keep a copy of what a call after the layer uses, before the call can write into it."""
+        for tensor in tensors_in([args, kwargs]):
+            made = self._made.get(id(tensor))
+            if made is not None and made.kept is None and made.alive() is tensor:
+                made.kept = tensor.detach().clone()
 
     def _note(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
         given = [t for t in tensors_in([args, kwargs]) if id(t) not in self._made]
