@@ -48,8 +48,8 @@ ARGUMENTS: dict[str, str] = {
     " dimension after the first (a slice means the sum over it), or a function from the layer's value (a tensor, or a"
     " tuple or dictionary if several flow there) to one number per example, shape (N,). Its values are summed over the"
     " calls of a layer that is called several times.",
-    "neurons": "A list of neurons in the place of neuron_selector; they share the model's evaluations, and the result has"
-    " a leading axis with one entry per neuron.",
+    "neurons": "A list of neurons in the place of neuron_selector; they share the model's evaluations, and the result"
+    " has a leading axis with one entry per neuron.",
     "grad_kwargs": "Further arguments of torch.autograd.grad: retain_graph, create_graph, allow_unused (False makes a"
     " layer without influence an error) and materialize_grads.",
     "n_steps": "Number of points on the path.",

@@ -14,7 +14,7 @@ from pellucid._core.door import accept_baselines, accept_distribution, accept_qu
 from pellucid._core.gradient import evaluating
 from pellucid._core.output import SelectedOutput
 from pellucid._core.report import recording
-from pellucid._core.site import Question
+from pellucid._core.site import Question, inputs_of
 from pellucid._core.structure import like
 from pellucid.attr import Attribution
 from pellucid.errors import invalid_type
@@ -151,7 +151,7 @@ def _baselines(info: MethodInfo, filled: Mapping[str, Any], question: Question) 
     accept = accept_distribution if info.attribution.takes_distribution else accept_baselines
     if callable(given):
         return None
-    return like(question.site.template, accept(given, question.inputs, question.site.template))
+    return like(inputs_of(question).template, accept(given, question.inputs, inputs_of(question).template))
 
 
 def _structured(template: Any, values: tuple[Tensor, ...] | None) -> Tensors | None:

@@ -22,7 +22,7 @@ from pellucid._core.gradient import agree
 from pellucid._core.layout import Called, Caught, Wanted
 from pellucid._core.output import output_tensor
 from pellucid._core.replay import Diverged, Prefix, Recording
-from pellucid._core.site import InputSite, Question, check_results, without_gradients
+from pellucid._core.site import InputSite, check_results, without_gradients
 from pellucid._core.structure import floats_in, with_floats
 from pellucid._core.taps import Place, share_of, tapped
 from pellucid.errors import UnsupportedModelError
@@ -281,11 +281,3 @@ def layer_site(inside: InputSite, wanted: Wanted, replay: bool = False) -> Layer
     wanted.structured(calls, natural)  # calls that cannot be summed are refused here
     prefix = None if recording is None else Prefix.of(recording, inside.examples)
     return LayerSite(inside, wanted, calls, natural, output, Replays(prefix))
-
-
-def inputs_of(question: Question) -> InputSite:
-    """Give the model's inputs behind a question, which layer methods start from."""
-    site = question.site
-    if not isinstance(site, InputSite):
-        raise TypeError("a question about inputs is expected")
-    return site

@@ -129,6 +129,13 @@ class Question:
         return stacked(results) if self.several else results[0]
 
 
+def inputs_of(question: Question) -> InputSite:
+    """Give the model's inputs, which a question from the door is about."""
+    if not isinstance(question.site, InputSite):
+        raise TypeError("a question about the inputs is expected")
+    return question.site
+
+
 def check_results(names: Sequence[str], attributions: Sequence[tuple[Tensor, ...]]) -> None:
     """Warn of NaN and infinite attributions, which are not hidden, by the name of what they belong to."""
     for i, name in enumerate(names):

@@ -67,7 +67,8 @@ class _Rectified(GradientAttribution):
                 f" inputs and the explained output there is none (operations met: {met}). The result would be the"
                 " plain gradient. Use Saliency(model).attribute(inputs, abs=False) if that is wanted."
             )
-        return question.answer(gradients)
+        answer: Tensors = question.answer(gradients)
+        return answer
 
 
 class GuidedBackprop(_Rectified):

@@ -54,7 +54,8 @@ class Saliency(GradientAttribution):
         """
         question = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
         gradients = gradients_at_point(question)
-        return question.answer([magnitude(g) for g in gradients] if abs else gradients)
+        answer: Tensors = question.answer([magnitude(g) for g in gradients] if abs else gradients)
+        return answer
 
 
 class NeuronGradient(NeuronAttribution):
