@@ -249,4 +249,3 @@ def _flat(values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 def _unflat(values: tuple[Tensor, ...], repeats: int) -> tuple[Tensor, ...]:
     return tuple(v.reshape(repeats, -1, *v.shape[1:]) for v in values)
-
