@@ -175,13 +175,17 @@ print("torch._dynamo" in sys.modules and "torch._dynamo" not in before)
 def public_methods():
     for name in attr.__all__:
         cls = getattr(attr, name)
-        if inspect.isclass(cls) and not inspect.isabstract(cls):
+        if inspect.isclass(cls) and issubclass(cls, attr.Attribution) and not inspect.isabstract(cls):
             yield cls
+
+
+ELSEWHERE = {"DataLoaderAttribution"}
+"""Methods that no inputs are passed to, so that they have tests of their own (a data loader)."""
 
 
 def test_every_public_method_stands_in_the_cases():
     built = {type(case.build(lambda v: v)).__name__ for case in CASES}
-    assert built == {cls.__name__ for cls in public_methods()}
+    assert built == {cls.__name__ for cls in public_methods()} - ELSEWHERE
 
 
 @pytest.mark.parametrize("cls", list(public_methods()), ids=lambda c: c.__name__)

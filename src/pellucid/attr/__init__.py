@@ -8,6 +8,7 @@ from pellucid.attr.attribution import (
     NeuronAttribution,
     PerturbationAttribution,
 )
+from pellucid.attr.dataloader import DataLoaderAttribution, InputRole
 from pellucid.attr.deep_lift import DeepLift
 from pellucid.attr.deep_lift_shap import DeepLiftShap
 from pellucid.attr.feature_ablation import FeatureAblation
@@ -21,10 +22,30 @@ from pellucid.attr.noise_tunnel import NoiseTunnel
 from pellucid.attr.occlusion import Occlusion
 from pellucid.attr.saliency import Saliency
 from pellucid.attr.shapley_values import ShapleyValues, ShapleyValueSampling
+from pellucid.attr.statistics import (
+    MSE,
+    ClassSummarizer,
+    CommonStats,
+    Count,
+    Max,
+    Mean,
+    Min,
+    StatValue,
+    StdDev,
+    Sum,
+    Summarizer,
+    SummarizerSingleTensor,
+    Var,
+)
 
 __all__ = [
     "LRP",
+    "MSE",
     "Attribution",
+    "ClassSummarizer",
+    "CommonStats",
+    "Count",
+    "DataLoaderAttribution",
     "Deconvolution",
     "DeepLift",
     "DeepLiftShap",
@@ -33,9 +54,13 @@ __all__ = [
     "GradientAttribution",
     "GradientShap",
     "GuidedBackprop",
+    "InputRole",
     "InputXGradient",
     "IntegratedGradients",
     "LayerAttribution",
+    "Max",
+    "Mean",
+    "Min",
     "NeuronAttribution",
     "NoiseTunnel",
     "Occlusion",
@@ -43,5 +68,11 @@ __all__ = [
     "Saliency",
     "ShapleyValueSampling",
     "ShapleyValues",
+    "StatValue",
+    "StdDev",
+    "Sum",
+    "Summarizer",
+    "SummarizerSingleTensor",
+    "Var",
     "visualization",
 ]
