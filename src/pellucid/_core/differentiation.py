@@ -20,10 +20,6 @@ Choose: TypeAlias = Callable[[Tensor], Tensor]
 Values: TypeAlias = tuple[Tensor, ...]
 
 
-class NotExpandableError(Exception):
-    """The rows of a block influence each other."""
-
-
 class Pass(NamedTuple):
     """What one pass gave for one explained value.
 

@@ -38,6 +38,8 @@ class Attribution(ABC):
     _multiply_by_inputs: bool = False
     takes_distribution: ClassVar[bool] = False
     """Whether ``baselines`` are rows to draw from or to average over, instead of one reference per example."""
+    takes_any_values: ClassVar[bool] = False
+    """Whether inputs may hold integers, truth values, NaN and infinite values, since nothing is differentiated."""
 
     @documented()
     def __init__(self, forward_func: ForwardFunction) -> None:
@@ -129,6 +131,7 @@ class GradientAttribution(Attribution):
 class PerturbationAttribution(Attribution):
     """Interface of methods that change inputs and look at what happens to the output."""
 
+    takes_any_values = True
     _multiply_by_inputs = True
 
 

@@ -23,10 +23,10 @@ from pellucid._core.path import Line
 from pellucid._core.progress import progress
 from pellucid._core.quadrature import quadrature
 from pellucid._core.reducers import FoundSum, WeightedSum
+from pellucid._core.renaming import renamed
 from pellucid._core.site import stacked
 from pellucid.attr.attribution import LayerAttribution, NeuronAttribution
 from pellucid.docstrings import documented
-from pellucid.renamed import renamed
 from pellucid.typing import BaselineLike, ForwardFunction, LayerTensors, NeuronSelector, TargetLike, Tensors
 
 

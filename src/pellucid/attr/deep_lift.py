@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from pellucid._core.door import accept_baselines, accept_grad_kwargs, accept_optional_count, accept_question
 from pellucid._core.layer_starts import report_bypass, starts_at
+from pellucid._core.renaming import renamed
 from pellucid._core.ruled import PairedRules
 from pellucid._core.rules import NO_CHOICES, Choices
 from pellucid._core.rules.environment import uncompiled
 from pellucid.attr._pairs import Combine, attribute_pairs
 from pellucid.attr.attribution import Attribution, GradientAttribution, LayerAttribution, NeuronAttribution
 from pellucid.docstrings import documented
-from pellucid.renamed import renamed
 from pellucid.typing import BaselineLike, ForwardFunction, LayerTensors, NeuronSelector, TargetLike, Tensors
 
 

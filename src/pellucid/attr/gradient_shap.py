@@ -24,11 +24,11 @@ from pellucid._core.path import MappedLine, RandomLine
 from pellucid._core.progress import progress
 from pellucid._core.random import draw_seeds
 from pellucid._core.reducers import Evaluated, Moments, PerSample
+from pellucid._core.renaming import renamed
 from pellucid._core.sampling import warn_if_noisy
 from pellucid._core.site import Question
 from pellucid.attr.attribution import Attribution, GradientAttribution, LayerAttribution, NeuronAttribution
 from pellucid.docstrings import documented
-from pellucid.renamed import renamed
 from pellucid.typing import DistributionLike, ForwardFunction, LayerTensors, NeuronSelector, TargetLike, Tensors
 
 _ROWS = (

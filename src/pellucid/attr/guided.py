@@ -10,13 +10,13 @@ from torch import nn
 from pellucid._core import report
 from pellucid._core.door import accept_question
 from pellucid._core.gradient import gradients_at_point
+from pellucid._core.renaming import renamed
 from pellucid._core.ruled import ModifiedRules, whole_certificate
 from pellucid._core.rules import DECONVOLUTION, GUIDED, RuleTable
 from pellucid._core.rules.environment import uncompiled
 from pellucid.attr.attribution import GradientAttribution, NeuronAttribution
 from pellucid.docstrings import documented
 from pellucid.errors import UnsupportedModelError
-from pellucid.renamed import renamed
 from pellucid.typing import ForwardFunction, NeuronSelector, TargetLike, Tensors
 
 

@@ -11,9 +11,9 @@ from pellucid._core.differentiation import PlainGradients
 from pellucid._core.door import accept_baselines, accept_grad_kwargs, accept_optional_count, accept_question
 from pellucid._core.integral import accept_steps, line_integrals
 from pellucid._core.layer_starts import report_bypass, starts_at
+from pellucid._core.renaming import renamed
 from pellucid.attr.attribution import Attribution, GradientAttribution, LayerAttribution, NeuronAttribution
 from pellucid.docstrings import documented
-from pellucid.renamed import renamed
 from pellucid.typing import BaselineLike, ForwardFunction, LayerTensors, NeuronSelector, TargetLike, Tensors
 
 
