@@ -79,6 +79,20 @@ ARGUMENTS: dict[str, str] = {
 }
 """Texts by argument name; used wherever a public method has an argument of this name."""
 
+_TYPES = "Raises:\n    InvalidTypeError: for arguments of a wrong type"
+_LAYER = f"{_TYPES}, or a layer without floating-point values.\n    InvalidValueError: for"
+_NEVER = "or a layer that is never called."
+SECTIONS: dict[str, str] = {
+    "raises": f"{_TYPES}.\n    InvalidValueError: for arguments that do not fit together.",
+    "target_raises": f"{_TYPES}.\n    InvalidValueError: for a target that does not fit the output, or inputs that"
+    " cannot be explained.",
+    "layer_raises": f"{_LAYER} arguments that do not fit together, {_NEVER}",
+    "neuron_raises": f"{_LAYER} a neuron that the layer does not have, {_NEVER}",
+    "rules_raise": "    UnsupportedModelError: for a model that the rules cannot follow; the message names operation"
+    " and line.",
+}
+"""Sections that the docstrings of several methods share, put in place of their name in braces."""
+
 
 def documented(**own: str) -> Callable[[Function], Function]:
     """Put an ``Args:`` section, made from the signature, in place of ``{arguments}`` in a docstring.
@@ -95,7 +109,10 @@ def documented(**own: str) -> Callable[[Function], Function]:
         if function.__doc__:
             lines = [_entry(name, own) for name in inspect.signature(function).parameters if name != "self"]
             section = "Args:\n" + "\n".join(lines)
-            function.__doc__ = inspect.cleandoc(function.__doc__).replace("{arguments}", section)
+            text = inspect.cleandoc(function.__doc__).replace("{arguments}", section)
+            for name, shared in SECTIONS.items():
+                text = text.replace(f"{{{name}}}", shared)
+            function.__doc__ = text
         return function
 
     return decorate

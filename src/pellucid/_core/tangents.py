@@ -132,14 +132,14 @@ class _ByDefinition(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention:
-            return _attention(*args, **kwargs)
+            return attention(*args, **kwargs)
         if func is F.multi_head_attention_forward and not kwargs.get("need_weights", True):
             output, _ = func(*args, **{**kwargs, "need_weights": True})
             return output, None
         return func(*args, **kwargs)
 
 
-def _attention(
+def attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -149,6 +149,7 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
+    """Compute attention by torch's own definition, which has all derivatives; the arguments are torch's."""
     compute = torch.ops.aten._scaled_dot_product_attention_math  # noqa: SLF001  (torch's own definition of it)
     output: Tensor = compute(
         query, key, value, attn_mask, dropout_p, is_causal, None, scale=scale, enable_gqa=enable_gqa

@@ -83,9 +83,7 @@ class LayerConductance(LayerAttribution):
             Conductances shaped as the layer's value; with ``return_convergence_delta`` also
             ``delta = sum(conductances) + bypass - (F(x) - F(x'))``, shape (N,), or (1,) for all examples together.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for arguments that do not fit together, or a layer that is never called.
+        {layer_raises}
             UnsupportedModelError: if an operation before the layer cannot be differentiated along the path.
         """
         asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
@@ -163,9 +161,7 @@ class InternalInfluence(LayerAttribution):
         Returns:
             Mean gradients shaped as the layer's value.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for arguments that do not fit together, or a layer that is never called.
+        {layer_raises}
         """
         asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
         starts = accept_baselines(baselines, asked.inputs, inputs)
@@ -244,9 +240,7 @@ class NeuronConductance(NeuronAttribution):
         Returns:
             Conductances in the structure of the inputs.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for a neuron that the layer does not have, or a layer that is never called.
+        {neuron_raises}
         """
         function, _ = self._neurons(neuron_selector, neurons, attribute_to_neuron_input)
         asked = accept_question(self.forward_func, inputs, target, additional_forward_args)

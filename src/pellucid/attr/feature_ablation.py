@@ -63,9 +63,7 @@ class FeatureAblation(PerturbationAttribution):
             its own: shape (N * C, ...) for outputs of shape (N, C), output after output of the first example first;
             one row if the function returns one value per batch.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type.
-            InvalidValueError: for arguments that do not fit together.
+        {raises}
         """
         question = accept_question(self.forward_func, inputs, target, additional_forward_args, any_values=True)
         setup = accept_game(question, baselines, feature_mask, share_ids, perturbations_per_eval)

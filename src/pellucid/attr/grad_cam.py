@@ -65,9 +65,7 @@ class LayerGradCam(LayerAttribution):
             A map of shape (N, 1, *places), or (N, C, *places) without summation, whatever the layout; a tuple or
             dictionary of maps if several tensors flow at the layer.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for arguments that do not fit together, or a layer that is never called.
+        {layer_raises}
         """
         asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
         options = accept_grad_kwargs(grad_kwargs)

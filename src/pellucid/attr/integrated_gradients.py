@@ -173,9 +173,7 @@ class LayerIntegratedGradients(LayerAttribution):
             also ``delta = sum(attributions) - (F(x) - F(z', x))``, shape (N,), or (1,) for all examples together if the
             function returns one value per batch or mixes the examples.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for arguments that do not fit together, or a layer that is never called.
+        {layer_raises}
         """
         asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
         starts = accept_baselines(baselines, asked.inputs, inputs)
@@ -250,9 +248,7 @@ class NeuronIntegratedGradients(NeuronAttribution):
         Returns:
             Attributions in the structure of the inputs.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for a neuron that the layer does not have, or a layer that is never called.
+        {neuron_raises}
         """
         function, targets = self._neurons(neuron_selector, neurons, attribute_to_neuron_input)
         explained: Attribution = IntegratedGradients(function, self._multiply_by_inputs)

@@ -66,9 +66,7 @@ class LayerActivation(LayerAttribution):
             A tensor, or a tuple or dictionary if several flow there; a list of these if the layer is called several
             times, and a list over layers for a list of layers.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for arguments that do not fit together, or a layer that is never called.
+        {layer_raises}
         """
         asked = accept_question(self.forward_func, inputs, None, additional_forward_args)
         site, _ = self._at_layer(asked, attribute_to_layer_input, calls)
@@ -135,9 +133,7 @@ class LayerGradientXActivation(LayerAttribution):
         Returns:
             Attributions shaped as the layer's value, in a list for a list of layers.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for arguments that do not fit together, or a layer that is never called.
+        {layer_raises}
         """
         asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
         options = accept_grad_kwargs(grad_kwargs)

@@ -189,10 +189,8 @@ class LayerLRP(LayerAttribution):
             Relevance shaped as the layer's value; with ``return_convergence_delta`` also ``F(x) - sum of relevance``,
             shape (N,), or (1,) for all examples together. For a list of layers, lists of both.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for arguments that do not fit together, or a layer that is never called.
-            UnsupportedModelError: for a model that the rules cannot follow; the message names operation and line.
+        {layer_raises}
+        {rules_raise}
         """
         if isinstance(self.layer, list | tuple):
             passed = [inputs, target, additional_forward_args, True, attribute_to_layer_input, verbose]
