@@ -86,7 +86,9 @@ def test_tuples_and_numbers(samples):
 
 
 def test_functions_of_ones_own(samples):
-    summarizer = Summarizer([Min("least", min_fn=lambda a, b: torch.where(a.abs() < b.abs(), a, b)), Max(), Max("most")])
+    summarizer = Summarizer(
+        [Min("least", min_fn=lambda a, b: torch.where(a.abs() < b.abs(), a, b)), Max(), Max("most")]
+    )
     for sample in samples - 1e6:
         summarizer.update(sample)
     whole = samples - 1e6
