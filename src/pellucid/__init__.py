@@ -9,17 +9,20 @@ from pellucid._core.output import select_output
 from pellucid._core.report import Notice, Report, recording
 from pellucid.explaining import explain
 from pellucid.explanation import Cost, Explanation, load
+from pellucid.ids import EmbeddedInputs, embed
 from pellucid.registry import MethodInfo, methods
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Cost",
+    "EmbeddedInputs",
     "Explanation",
     "MethodInfo",
     "Notice",
     "Report",
     "attr",
+    "embed",
     "errors",
     "explain",
     "load",

@@ -22,6 +22,7 @@ from pellucid.attr import Attribution
 from pellucid.errors import invalid_type
 from pellucid.explanation import Cost, Explanation
 from pellucid.registry import QUADRATURE, MethodInfo, method_named
+from pellucid.tokens import asked_about, concerns_ids, explain_ids
 from pellucid.typing import ForwardFunction, TargetLike, Tensors
 
 _HANDLED = {"inputs", "target", "return_convergence_delta", "additional_forward_args"}
@@ -29,12 +30,13 @@ _HANDLED = {"inputs", "target", "return_convergence_delta", "additional_forward_
 
 def explain(
     model: ForwardFunction,
-    inputs: Tensors,
+    inputs: Tensors | Mapping[str, Tensor] | str | list[str],
     method: str | Callable[[Any], Attribution] = "integrated_gradients",
     target: TargetLike = None,
     *,
     additional_forward_args: Any = None,
     output: str | int | None = None,
+    tokenizer: Any = None,
     **arguments: Any,
 ) -> Explanation:
     """Explain predictions of a model in one line.
@@ -54,13 +56,19 @@ def explain(
 
     Args:
         model: a torch.nn.Module or any callable.
-        inputs: floating-point tensor of shape (N, ...), or a tuple of such tensors with the same N.
+        inputs: floating-point tensor of shape (N, ...), or a tuple of such tensors with the same N. Integers among
+            them are ids (tokens, categories): gradient-like methods explain them at their embeddings and sum over
+            each vector, see ``pellucid.embed``. A mapping gives tensors by the keywords under which the model takes
+            them; a text, or a list of texts, wants a tokenizer.
         method: name of a method (``pellucid.methods()`` lists them), or what makes one from the model: a class
             of ``pellucid.attr`` or, for example, ``lambda m: NoiseTunnel(IntegratedGradients(m))``.
         target: which output of each example is explained. ``None`` takes the predicted class of each example
             if the output has shape (N, C) with C > 1, and records it.
-        additional_forward_args: further arguments of the model, one or a tuple, that are not explained.
+        additional_forward_args: further arguments of the model, one or a tuple, that are not explained; a mapping by
+            keyword for texts and for inputs by keyword.
         output: name or position of the tensor to explain in an output that holds several.
+        tokenizer: the Hugging Face tokenizer of texts or ids. Baselines for ids are "zero" (zero vectors), "pad",
+            "mask", "unk", an id or a tensor of ids; special tokens and padding keep their vectors.
         **arguments: arguments of the method, such as ``baselines``, ``n_steps`` or ``seed``; the quadrature of
             integrated gradients, called ``method`` there, is called ``quadrature`` here.
 
@@ -73,6 +81,9 @@ def explain(
     """
     forward = model if output is None else SelectedOutput(model, output)
     info = _method_info(method)
+    if concerns_ids(inputs, info, arguments.get("baselines"), tokenizer):
+        asked = asked_about(model, inputs, additional_forward_args, tokenizer)
+        return explain_ids(explain, asked, info, {"method": method, "target": target, "output": output, **arguments})
     _check_arguments(info, arguments)
     any_values = info.attribution.takes_any_values
     question = accept_question(forward, inputs, target, additional_forward_args, any_values=any_values)

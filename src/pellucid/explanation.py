@@ -58,6 +58,7 @@ class Explanation:
         certificate: for rule-based methods, what each operation got and what could not be attributed.
         cost: model evaluations and time.
         warnings: what was warned about, as data.
+        tokens: tokens of each text, for pictures; positions after them are padding.
     """
 
     attributions: Tensors
@@ -73,6 +74,7 @@ class Explanation:
     certificate: Certificate | None = None
     cost: Cost = field(default_factory=lambda: Cost(0, 0, 0.0))
     warnings: tuple[Notice, ...] = ()
+    tokens: tuple[tuple[str, ...], ...] | None = None
 
     def __repr__(self) -> str:
         """Say in one line what was explained, how, and how well."""
@@ -108,6 +110,7 @@ class Explanation:
             "cost": asdict(self.cost),
             "warnings": [asdict(w) for w in self.warnings],
             "certificate": None if self.certificate is None else self.certificate.to_dict(),
+            "tokens": self.tokens,
             **structure,
         }
         save_file(tensors, str(path), metadata={"pellucid": json.dumps(header)})
@@ -228,6 +231,7 @@ def _unpacked(tensors: dict[str, Tensor], header: dict[str, Any]) -> Explanation
         cost=Cost(**header["cost"]),
         warnings=tuple(Notice(**w) for w in header["warnings"]),
         certificate=_certificate(header["certificate"]),
+        tokens=None if header.get("tokens") is None else tuple(map(tuple, header["tokens"])),
     )
 
 
