@@ -93,6 +93,7 @@ LAYERS = [
     ("pellucid.visualization", "pellucid.rules", "pellucid.lrp"),
     ("pellucid.attr",),
     ("pellucid.registry", "pellucid.explanation"),
+    ("pellucid.scopes",),
     ("pellucid.explaining",),
     ("pellucid.report", "pellucid.cli"),
 ]

@@ -53,6 +53,9 @@ class Explanation:
         settings: its arguments, as JSON values.
         outputs: the model's output at the inputs, shape (N, ...).
         delta: completeness error per example, shape (N,), where the method has one.
+        bypass: what of the difference of outputs bypasses the layer, shape (N,), of layer methods with a baseline.
+        layer: name of the explained layer, or of the neuron's; the attributions of a layer are shaped as its values.
+        neuron: the explained neuron, as it was selected.
         standard_error: standard error of each attribution, where the method samples.
         n_steps: integration steps taken, per example where they differ.
         certificate: for rule-based methods, what each operation got and what could not be attributed.
@@ -73,6 +76,9 @@ class Explanation:
     certificate: Certificate | None = None
     cost: Cost = field(default_factory=lambda: Cost(0, 0, 0.0))
     warnings: tuple[Notice, ...] = ()
+    bypass: Tensor | None = None
+    layer: str | None = None
+    neuron: str | None = None
 
     def __repr__(self) -> str:
         """Say in one line what was explained, how, and how well."""
@@ -108,6 +114,8 @@ class Explanation:
             "cost": asdict(self.cost),
             "warnings": [asdict(w) for w in self.warnings],
             "certificate": None if self.certificate is None else self.certificate.to_dict(),
+            "layer": self.layer,
+            "neuron": self.neuron,
             **structure,
         }
         save_file(tensors, str(path), metadata={"pellucid": json.dumps(header)})
@@ -189,6 +197,7 @@ _TENSOR_FIELDS = (
     "standard_error",
     "outputs",
     "delta",
+    "bypass",
     "target",
     "n_steps",
 )
@@ -228,6 +237,8 @@ def _unpacked(tensors: dict[str, Tensor], header: dict[str, Any]) -> Explanation
         cost=Cost(**header["cost"]),
         warnings=tuple(Notice(**w) for w in header["warnings"]),
         certificate=_certificate(header["certificate"]),
+        layer=header.get("layer"),
+        neuron=header.get("neuron"),
     )
 
 

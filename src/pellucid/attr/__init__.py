@@ -12,8 +12,8 @@ from pellucid.attr.conductance import InternalInfluence, LayerConductance, Neuro
 from pellucid.attr.dataloader import DataLoaderAttribution, InputRole
 from pellucid.attr.deep_lift import DeepLift, LayerDeepLift, NeuronDeepLift
 from pellucid.attr.deep_lift_shap import DeepLiftShap, LayerDeepLiftShap, NeuronDeepLiftShap
-from pellucid.attr.feature_ablation import FeatureAblation
-from pellucid.attr.feature_permutation import FeaturePermutation
+from pellucid.attr.feature_ablation import FeatureAblation, LayerFeatureAblation, NeuronFeatureAblation
+from pellucid.attr.feature_permutation import FeaturePermutation, LayerFeaturePermutation
 from pellucid.attr.grad_cam import GuidedGradCam, LayerGradCam
 from pellucid.attr.gradient_shap import GradientShap, LayerGradientShap, NeuronGradientShap
 from pellucid.attr.guided import Deconvolution, GuidedBackprop, NeuronDeconvolution, NeuronGuidedBackprop
@@ -67,6 +67,8 @@ __all__ = [
     "LayerConductance",
     "LayerDeepLift",
     "LayerDeepLiftShap",
+    "LayerFeatureAblation",
+    "LayerFeaturePermutation",
     "LayerGradCam",
     "LayerGradientShap",
     "LayerGradientXActivation",
@@ -80,6 +82,7 @@ __all__ = [
     "NeuronDeconvolution",
     "NeuronDeepLift",
     "NeuronDeepLiftShap",
+    "NeuronFeatureAblation",
     "NeuronGradient",
     "NeuronGradientShap",
     "NeuronGuidedBackprop",

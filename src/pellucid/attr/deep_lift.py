@@ -222,8 +222,7 @@ class NeuronDeepLift(NeuronAttribution):
 
         {arguments}
 
-        Returns:
-            Attributions in the structure of the inputs.
+        {like_inputs}
 
         {neuron_raises}
         {rules_raise}

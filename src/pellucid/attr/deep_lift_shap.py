@@ -226,8 +226,7 @@ class NeuronDeepLiftShap(NeuronAttribution):
 
         {arguments}
 
-        Returns:
-            Attributions in the structure of the inputs.
+        {like_inputs}
 
         {neuron_raises}
         {rules_raise}

@@ -138,8 +138,7 @@ class GuidedGradCam(GradientAttribution):
 
         {arguments}
 
-        Returns:
-            Attributions in the structure of the inputs.
+        {like_inputs}
 
         Raises:
             InvalidTypeError: for arguments of a wrong type, or a layer with several tensors.

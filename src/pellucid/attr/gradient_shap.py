@@ -250,8 +250,7 @@ class NeuronGradientShap(NeuronAttribution):
 
         {arguments}
 
-        Returns:
-            Attributions in the structure of the inputs.
+        {like_inputs}
 
         {neuron_raises}
         """
