@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from pellucid.errors import invalid_value
-from pellucid.visualization.panels import draw_attribution, draw_bars
+from pellucid.visualization.maps import draw_attribution
+from pellucid.visualization.tables import draw_bars
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,6 +5,8 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from pellucid.errors import invalid_type, invalid_value
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colorbar import Colorbar
@@ -16,6 +18,10 @@ FRAME = "#c8c8c8"
 
 INK = "#404040"
 """The colour of notes, which have a white box; other text has the colour of the user's matplotlib style."""
+
+
+MINUS = "\N{MINUS SIGN}"
+"""As wide as a plus, which a hyphen is not."""
 
 
 def new_figure(fig_size: tuple[float, float], columns: int, use_pyplot: bool) -> tuple[Figure, list[Axes]]:
@@ -96,3 +102,72 @@ def png_bytes(figure: Figure, dpi: float = 150) -> bytes:
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def signed_number(value: float) -> str:
+    """Write a number with its sign and three digits, with the minus sign of typesetting."""
+    return f"{value:+.3g}".replace("-", MINUS) if value else "0"
+
+
+def split(axis: Axes, rows: int, columns: int, *, gap: float = 0.06, below: float = 0.0) -> list[Axes]:
+    """Divide the area of an axis into a grid of axes, by rows, and hide the axis itself but for its title.
+
+    Args:
+        axis: The axis whose area is divided; its parts move with it.
+        rows: How many parts lie above each other.
+        columns: How many parts lie side by side.
+        gap: Space between parts, as a share of a part.
+        below: Share of the height that is left free at the bottom.
+
+    Returns:
+        The parts, row by row.
+    """
+    axis.set_axis_off()
+    width = 1.0 / (columns + gap * (columns - 1))
+    height = (1.0 - below) / (rows + gap * (rows - 1))
+    corners = [
+        (column * width * (1 + gap), 1.0 - height - row * height * (1 + gap))
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    return [axis.inset_axes((left, bottom, width, height)) for left, bottom in corners]
+
+
+def figure_of(axis: Any) -> Figure:
+    """Return the figure of an axis, or refuse what is no axis of one."""
+    from matplotlib.axes import Axes  # noqa: PLC0415 - importing pellucid must not import matplotlib
+
+    if not isinstance(axis, Axes):
+        given = f"of type {type(axis).__name__}"
+        raise invalid_type("ax", given, "nothing can be drawn on it", "an axis of matplotlib, such as plt.subplots()[1]")
+    figure = axis.get_figure(root=True)
+    if figure is None:
+        raise invalid_value("ax", "an axis without a figure", "nothing can be drawn on it", "an axis of a figure")
+    return figure
+
+
+def single_axis(fig_size: tuple[float, float]) -> Axes:
+    """Make the only axis of a figure that pyplot does not know."""
+    return new_figure(fig_size, 1, use_pyplot=False)[1][0]
+
+
+def frame_left(axis: Axes) -> None:
+    """Leave the lines of an axis at its left and bottom only, in the colour of outlines."""
+    axis.grid(visible=False)
+    for side, spine in axis.spines.items():
+        spine.set_visible(side in {"left", "bottom"})
+        spine.set_color(FRAME)
+    axis.tick_params(color=FRAME, labelsize="small", length=3)
+
+
+def titled(axis: Axes, title: str | None) -> None:
+    """Write a title, its first line in the usual size and further ones smaller, if there is one."""
+    if not title:
+        return
+    first, _, rest = title.partition("\n")
+    axis.set_title(first + ("\n" if rest else ""))
+    if rest:
+        axis.annotate(
+            rest, (0.5, 1.0), (0, 6), xycoords="axes fraction", textcoords="offset points", ha="center", va="bottom",
+            fontsize="small", color=axis.title.get_color(), alpha=0.75,
+        )  # fmt: skip
