@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from pellucid._core.site import Question
 from pellucid._core.structure import like
 from pellucid.attr import Attribution
 from pellucid.errors import invalid_type
-from pellucid.explanation import Cost, Explanation
+from pellucid.explanation import Cost, Explanation, accept_names, accept_tokens
 from pellucid.registry import QUADRATURE, MethodInfo, method_named
 from pellucid.typing import ForwardFunction, TargetLike, Tensors
 
@@ -33,6 +33,8 @@ def explain(
     *,
     additional_forward_args: Any = None,
     output: str | int | None = None,
+    names: Sequence[str] | None = None,
+    tokens: Sequence[Sequence[str]] | None = None,
     **arguments: Any,
 ) -> Explanation:
     """Explain predictions of a model in one line.
@@ -59,6 +61,8 @@ def explain(
             if the output has shape (N, C) with C > 1, and records it.
         additional_forward_args: further arguments of the model, one or a tuple, that are not explained.
         output: name or position of the tensor to explain in an output that holds several.
+        names: names of the inputs' columns or channels, for pictures.
+        tokens: the tokens of each text, for pictures.
         **arguments: arguments of the method, such as ``baselines``, ``n_steps`` or ``seed``; the quadrature of
             integrated gradients, called ``method`` there, is called ``quadrature`` here.
 
@@ -73,6 +77,8 @@ def explain(
     info = _method_info(method)
     _check_arguments(info, arguments)
     question = accept_question(forward, inputs, target, additional_forward_args)
+    named = None if names is None else accept_names(names, question.inputs)
+    told = None if tokens is None else accept_tokens(tokens, question.inputs)
     start = time.perf_counter()
     with recording() as report:
         outputs = _outputs(question)
@@ -96,6 +102,8 @@ def explain(
         certificate=report.certificate,
         cost=Cost(report.rows, report.calls, time.perf_counter() - start),
         warnings=tuple(report.notices),
+        names=named,
+        tokens=told,
     )
 
 

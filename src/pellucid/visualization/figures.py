@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pellucid.errors import invalid_type, invalid_value
 
@@ -19,6 +19,8 @@ FRAME = "#c8c8c8"
 INK = "#404040"
 """The colour of notes, which have a white box; other text has the colour of the user's matplotlib style."""
 
+BAR_WIDTH = 150.0
+"""Points."""
 
 MINUS = "\N{MINUS SIGN}"
 """As wide as a plus, which a hyphen is not."""
@@ -35,6 +37,27 @@ def new_figure(fig_size: tuple[float, float], columns: int, use_pyplot: bool) ->
 
         figure = Figure(figsize=(fig_size[0], fig_size[1]), layout="tight")
     return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+
+
+def stacked_figure(fig_size: tuple[float, float], rows: int, use_pyplot: bool) -> tuple[Figure, list[Axes]]:
+    """Make a figure of one column of axes, known to pyplot or not, with room for colour bars."""
+    if use_pyplot:
+        import matplotlib.pyplot as plt  # noqa: PLC0415 - importing pellucid must not import matplotlib
+
+        figure = plt.figure(figsize=(fig_size[0], fig_size[1]), layout="constrained")
+    else:
+        from matplotlib.figure import Figure  # noqa: PLC0415
+
+        figure = Figure(figsize=(fig_size[0], fig_size[1]), layout="constrained")
+    return figure, list(figure.subplots(rows, 1, squeeze=False)[:, 0])
+
+
+def bar_in_margin(figure: FigureBase, axes: list[Axes], mappable: Any, ticks: list[float]) -> Colorbar:
+    """Put one colour bar below several axes, taking a little of their height."""
+    colorbar = figure.colorbar(mappable, ax=axes, orientation="horizontal", fraction=0.06, aspect=40, ticks=ticks)
+    colorbar.outline.set_color(FRAME)
+    colorbar.ax.tick_params(color=FRAME, labelsize="small", length=3)
+    return colorbar
 
 
 def show() -> None:
@@ -80,6 +103,53 @@ def bar_below(axis: Axes, mappable: AxesImage | None, label: str | None = None, 
     return colorbar
 
 
+def style_bar(colorbar: Colorbar, bound: float, label: str) -> None:
+    """Give a horizontal colour bar of signed attributions three ticks in their unit, and a label."""
+    colorbar.outline.set_color(FRAME)
+    colorbar.set_ticks([-bound, 0, bound], labels=[signed_number(-bound), "0", signed_number(bound)])
+    colorbar.ax.tick_params(color=FRAME, labelsize="small", length=3)
+    colorbar.set_label(label, fontsize="small")
+
+
+def bar_in(
+    axis: Axes,
+    mappable: Any,
+    bound: float,
+    *,
+    anchor: tuple[float, float],
+    down: float,
+    label: str = "attribution",
+    extend: str = "neither",
+) -> Colorbar:
+    """Put a small horizontal colour bar some points below a place of an axis, whatever size the axis gets.
+
+    Args:
+        axis: The axis that the bar belongs to.
+        mappable: What is drawn in colours from -bound to bound, or their colour map.
+        bound: The magnitude that has the full colour.
+        anchor: The place, in shares of the axis; the bar is centred at it, or begins there if it is at the left.
+        down: By how many points the bar lies below the place.
+        label: What stands below the bar.
+        extend: At which ends the bar goes on.
+
+    Returns:
+        The colour bar.
+    """
+    from matplotlib.cm import ScalarMappable  # noqa: PLC0415 - draws
+    from matplotlib.colors import Colormap, Normalize  # noqa: PLC0415
+    from matplotlib.transforms import Affine2D, ScaledTranslation  # noqa: PLC0415
+
+    figure = figure_of(axis)
+    points = Affine2D().scale(1 / 72) + figure.dpi_scale_trans + ScaledTranslation(*anchor, cast(Any, axis.transAxes))
+    left = -BAR_WIDTH / 2 if anchor[0] else 0.0
+    space = axis.inset_axes((left, -down - 8.0, BAR_WIDTH, 8.0), transform=points)
+    if isinstance(mappable, Colormap):
+        mappable = ScalarMappable(Normalize(-bound, bound), mappable)
+    colorbar = figure.colorbar(mappable, cax=space, orientation="horizontal", extend=extend)
+    style_bar(colorbar, bound, label)
+    return colorbar
+
+
 def png_bytes(figure: Figure, dpi: float = 150) -> bytes:
     """Return a figure as the bytes of a PNG file, cropped to what is drawn; pyplot is not asked.
 
@@ -109,7 +179,7 @@ def signed_number(value: float) -> str:
     return f"{value:+.3g}".replace("-", MINUS) if value else "0"
 
 
-def split(axis: Axes, rows: int, columns: int, *, gap: float = 0.06, below: float = 0.0) -> list[Axes]:
+def split(axis: Axes, rows: int, columns: int, *, gap: float = 0.06) -> list[Axes]:
     """Divide the area of an axis into a grid of axes, by rows, and hide the axis itself but for its title.
 
     Args:
@@ -117,14 +187,13 @@ def split(axis: Axes, rows: int, columns: int, *, gap: float = 0.06, below: floa
         rows: How many parts lie above each other.
         columns: How many parts lie side by side.
         gap: Space between parts, as a share of a part.
-        below: Share of the height that is left free at the bottom.
 
     Returns:
         The parts, row by row.
     """
     axis.set_axis_off()
     width = 1.0 / (columns + gap * (columns - 1))
-    height = (1.0 - below) / (rows + gap * (rows - 1))
+    height = 1.0 / (rows + gap * (rows - 1))
     corners = [
         (column * width * (1 + gap), 1.0 - height - row * height * (1 + gap))
         for row in range(rows)
@@ -139,7 +208,9 @@ def figure_of(axis: Any) -> Figure:
 
     if not isinstance(axis, Axes):
         given = f"of type {type(axis).__name__}"
-        raise invalid_type("ax", given, "nothing can be drawn on it", "an axis of matplotlib, such as plt.subplots()[1]")
+        raise invalid_type(
+            "ax", given, "nothing can be drawn on it", "an axis of matplotlib, such as plt.subplots()[1]"
+        )
     figure = axis.get_figure(root=True)
     if figure is None:
         raise invalid_value("ax", "an axis without a figure", "nothing can be drawn on it", "an axis of a figure")

@@ -17,7 +17,17 @@ from pellucid.errors import invalid_type, invalid_value
 from pellucid.visualization.arrays import ArrayLike, as_floats, attribution_map, check_number, image_array, picture
 from pellucid.visualization.checks import check_same_shape
 from pellucid.visualization.colors import attribution_limit, checked_limit, signed_colormap
-from pellucid.visualization.figures import bar_below, bare_axis, figure_of, signed_number, split, titled, write_note
+from pellucid.visualization.figures import (
+    bar_below,
+    bar_in,
+    bare_axis,
+    figure_of,
+    signed_number,
+    split,
+    style_bar,
+    titled,
+    write_note,
+)
 from pellucid.visualization.masks import check_whole, draw_segments, segments_of
 from pellucid.visualization.normalize import FloatArray, outlier_threshold
 
@@ -81,9 +91,9 @@ def draw_attribution(
     heat_map = draw_map(ax, values, bound, grey)
     if borders is not None:
         draw_segments(ax, borders)
-    colorbar = bar_below(ax, heat_map, **bar_options(values, bound))
+    colorbar = bar_below(ax, heat_map, extend=extension(values, bound))
     if colorbar is not None:
-        colorbar.ax.set_xticklabels([signed_number(-bound), "0", signed_number(bound)])
+        style_bar(colorbar, bound, "attribution")
     if not values.any():
         write_note(ax, "all attributions are zero")
     titled(ax, title)
@@ -137,7 +147,7 @@ def draw_images(
         greys[index] = pale(picture(f"images[{index}]", image).mean(axis=2))
     across = columns_of(columns, len(maps))
     figure_of(ax)
-    panels = split(ax, -(-len(maps) // across), across, gap=0.1 if titles is None else 0.22, below=0.16)
+    panels = split(ax, -(-len(maps) // across), across, gap=0.1 if titles is None else 0.22)
     for index, (panel, values, grey) in enumerate(zip(panels, maps, greys, strict=False)):
         bare_axis(panel)
         heat_map = draw_map(panel, values, bound, grey)
@@ -145,7 +155,8 @@ def draw_images(
             panel.set_title(str(titles[index]), fontsize="small", pad=4)
     for panel in panels[len(maps) :]:
         panel.set_axis_off()
-    shared_bar(ax, heat_map, np.concatenate([values.ravel() for values in maps]), bound)
+    beyond = extension(np.concatenate([values.ravel() for values in maps]), bound)
+    bar_in(ax, heat_map, bound, anchor=(0.5, 0.0), down=10, extend=beyond)
     titled(ax, title)
     return panels[: len(maps)]
 
@@ -160,7 +171,7 @@ def draw_channels(
     limit: float | None = None,
     title: str | None = None,
 ) -> list[Axes]:
-    """Draw the attributions of a layer: their sum over the channels, then the strongest channels, on one scale.
+    r"""Draw the attributions of a layer: their sum over the channels, then the strongest channels, on one scale.
 
     Over an image the maps are enlarged to its size, bilinearly. Channels are ordered by the sum of their
     magnitudes; each has its number, and the sum of its attributions, above it.
@@ -171,7 +182,7 @@ def draw_channels(
         >>> attr = np.zeros((3, 2, 2))
         >>> attr[2, 0, 0] = 5.0
         >>> panels = draw_channels(Figure().subplots(), attr, top=1)
-        >>> [panel.get_title().replace("\\n", ": ") for panel in panels]
+        >>> [panel.get_title().replace("\n", ": ") for panel in panels]
         ['all 3 channels: +5', 'channel 2: +5']
 
     Args:
@@ -206,17 +217,18 @@ def draw_channels(
     bounds = single if limit is None else (checked_limit(limit, shown[0]),) * 2
     figure_of(ax)
     across = columns_of(None, len(maps), most=6)
-    panels = split(ax, -(-len(maps) // across), across, gap=0.28, below=0.16)
+    panels = split(ax, -(-len(maps) // across), across, gap=0.28)
     for index, panel in enumerate(panels[: len(maps)]):
         bare_axis(panel)
         heat_map = draw_map(panel, shown[index], bounds[index > 0], grey)
         panel.set_title(f"{heads[index]}\n{signed_number(float(maps[index].sum()))}", fontsize="x-small", pad=3)
         if index == 0:
-            shared_bar(ax, heat_map, shown[0], bounds[0], label="sum of all channels", place=(0.02, 0.4))
+            label, beyond = "sum of all channels", extension(shown[0], bounds[0])
+            bar_in(ax, heat_map, bounds[0], anchor=(0.2, 0.0), down=10, label=label, extend=beyond)
     for panel in panels[len(maps) :]:
         panel.set_axis_off()
-    rest = np.concatenate([part.ravel() for part in shown[1:]])
-    shared_bar(ax, heat_map, rest, bounds[1], label="single channels", place=(0.58, 0.4))
+    beyond = extension(np.concatenate([part.ravel() for part in shown[1:]]), bounds[1])
+    bar_in(ax, heat_map, bounds[1], anchor=(0.8, 0.0), down=10, label="single channels", extend=beyond)
     titled(ax, title)
     return panels[: len(maps)]
 
@@ -228,39 +240,6 @@ def draw_map(ax: Axes, values: FloatArray, bound: float, grey: FloatArray | None
         ax.imshow(grey, cmap="gray", vmin=0.0, vmax=1.0)
         opacity = np.clip(np.abs(values) / bound, 0.0, 1.0) ** 0.5
     return ax.imshow(values, cmap=signed_colormap(), vmin=-bound, vmax=bound, alpha=opacity)
-
-
-def shared_bar(
-    ax: Axes,
-    mappable: Any,
-    values: FloatArray,
-    bound: float,
-    label: str = "attribution",
-    place: tuple[float, float] = (0.25, 0.5),
-) -> None:
-    """Put one colour bar into the space below the parts of an axis, at a place from left and of a width."""
-    space = ax.inset_axes((place[0], 0.075, place[1], 0.028))
-    figure = ax.get_figure()
-    if figure is None:
-        return
-    options = bar_options(values, bound, label)
-    colorbar = figure.colorbar(mappable, cax=space, orientation="horizontal", extend=options["extend"])
-    style_bar(colorbar, bound, label)
-
-
-def style_bar(colorbar: Any, bound: float, label: str) -> None:
-    """Give a horizontal colour bar three ticks in the unit of the attributions, and a label."""
-    from pellucid.visualization.figures import FRAME  # noqa: PLC0415
-
-    colorbar.outline.set_color(FRAME)
-    colorbar.set_ticks([-bound, 0, bound], labels=[signed_number(-bound), "0", signed_number(bound)])
-    colorbar.ax.tick_params(color=FRAME, labelsize="small", length=3)
-    colorbar.set_label(label, fontsize="small")
-
-
-def bar_options(values: FloatArray, bound: float, label: str = "attribution") -> dict[str, Any]:
-    """Return what a colour bar of signed attributions is made with."""
-    return {"label": label, "extend": extension(values, bound), "ticks": [-bound, 0, bound]}
 
 
 def upsampled(maps: FloatArray, size: tuple[int, ...]) -> FloatArray:

@@ -221,15 +221,8 @@ def draw_beeswarm(
     dots = []
     for row, column in enumerate(order):
         offsets = row + swarm(numbers[:, column] / reach)
-        colours = [INK] * len(numbers) if held is None else ranks(held[:, column])
-        dots.append(
-            ax.scatter(
-                numbers[:, column], offsets, c=colours, cmap="cividis", vmin=0.0, vmax=1.0, s=14, linewidths=0.3,
-                edgecolors="white",
-            )  # fmt: skip
-            if held is not None
-            else ax.scatter(numbers[:, column], offsets, color=INK, s=14, linewidths=0.3, edgecolors="white")
-        )
+        how = {"color": INK} if held is None else {"c": ranks(held[:, column]), "cmap": "cividis", "vmin": 0, "vmax": 1}
+        dots.append(ax.scatter(numbers[:, column], offsets, s=14, linewidths=0.3, edgecolors="white", **how))
     ax.set_yticks(range(len(order)), [str(names[column]) for column in order], parse_math=False)
     ax.set_ylim(len(order) - 0.4, -0.6)
     frame_left(ax)
@@ -315,5 +308,3 @@ def style_bars(ax: Axes) -> None:
     for side, spine in ax.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(FRAME)
-
-

@@ -1,0 +1,75 @@
+"""An explanation as a small piece of HTML: what a notebook shows, and what a page puts beside others."""
+
+from __future__ import annotations
+
+import base64
+import html
+from typing import TYPE_CHECKING
+
+from pellucid.visualization.explanations import plot_explanation, text_of
+from pellucid.visualization.figures import png_bytes
+from pellucid.visualization.tokens import tokens_html
+from pellucid.visualization.views import title_of, views_of
+
+if TYPE_CHECKING:
+    from pellucid.explanation import Explanation
+
+SHOWN = 6
+"""So many images share a figure, and so many texts a list, at most."""
+
+STYLE = "font:14px/1.5 system-ui,sans-serif;max-width:60em;margin:0"
+SOFT = "opacity:.7;font-size:12.5px;margin-top:.4em"
+
+
+def explanation_html(explanation: Explanation, kind: str | None = None) -> str:
+    """Return the picture that fits an explanation as HTML that refers to nothing else and runs no script.
+
+    Images show up to six examples on one scale, texts up to six, anything else the first.
+
+    Example:
+        >>> import pellucid, torch
+        >>> explanation = pellucid.explain(torch.nn.Linear(3, 2), torch.ones(1, 3), names=["a", "<b>", "c"])
+        >>> page = explanation_html(explanation)
+        >>> page.startswith("<figure"), "data:image/png;base64," in page
+        (True, True)
+
+    Args:
+        explanation: What to show.
+        kind: A picture by name instead of the one that fits.
+
+    Returns:
+        A ``<figure>`` with a caption.
+
+    Raises:
+        InvalidValueError: The data have no picture.
+    """
+    views = views_of(explanation)
+    count = len(views[0].values)
+    single = views[0].kind if len(views) == 1 else "several"
+    if single == "text" and kind is None:
+        places = range(min(SHOWN, count))
+        parts = [text_of(explanation, views[0], place) for place in places]
+        titles = [title_of(explanation, place).partition("\n")[0] for place in places]
+        body = "".join(
+            f'<div style="{SOFT}">{html.escape(title)}</div>{tokens_html(**part)}'
+            for title, part in zip(titles, parts, strict=True)
+        )
+    else:
+        places = range(min(SHOWN, count) if single == "image" and kind is None else 1)
+        figure, _ = plot_explanation(explanation, list(places), kind=kind)
+        data = base64.b64encode(png_bytes(figure, dpi=110)).decode("ascii")
+        alt = html.escape(title_of(explanation, 0).replace("\n", ", "))
+        body = f'<img style="max-width:100%;height:auto" alt="{alt}" src="data:image/png;base64,{data}">'
+    told = f'<figcaption style="{SOFT}">{caption(explanation, len(places))}</figcaption>'
+    return f'<figure style="{STYLE}">{body}{told}</figure>'
+
+
+def caption(explanation: Explanation, shown: int) -> str:
+    """Say how many examples are shown, what the check found, and what was warned about; escaped."""
+    count = len(views_of(explanation)[0].values)
+    facts = [f"{shown} of {count} examples"] if shown < count else []
+    if explanation.delta is not None:
+        facts.append(f"|delta| at most {float(explanation.delta.abs().max()):.2g}")
+    facts.append(f"{explanation.cost.rows} model rows in {explanation.cost.seconds:.2f} s")
+    facts += [f"{notice.category}: {notice.message}" for notice in explanation.warnings]
+    return " \N{MIDDLE DOT} ".join(html.escape(fact) for fact in facts)

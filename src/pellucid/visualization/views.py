@@ -1,0 +1,208 @@
+"""What an explanation shows: of which kind its data are, and the arrays and words that a picture is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pellucid.errors import invalid_type, invalid_value
+from pellucid.visualization.figures import MINUS
+from pellucid.visualization.normalize import FloatArray
+
+if TYPE_CHECKING:
+    from pellucid.explanation import Explanation
+
+COLOURS = (1, 3)
+"""Numbers of channels that an image has."""
+
+FEW = 16
+"""So many rows at most, and at least twice as many columns, make a series of channels and not an image."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One input of an explanation, as pictures take it.
+
+    Attributes:
+        kind: ``"table"``, ``"text"``, ``"series"``, ``"image"`` or ``"layer"``.
+        values: attributions of all examples: (N, F), (N, T), (N, C, T), (N, H, W, C) or (N, C, H, W).
+        inputs: the inputs in the same form, if they are of the same shape.
+    """
+
+    kind: str
+    values: FloatArray
+    inputs: FloatArray | None
+
+
+def views_of(explanation: Explanation) -> list[View]:
+    """Return one view for each input; tables side by side, such as categories and numbers, are one table."""
+    values, inputs = parts_of(explanation.attributions), parts_of(explanation.inputs)
+    paired = inputs if len(inputs) == len(values) else [None] * len(values)
+    views = [view_of(a, x, explanation) for a, x in zip(values, paired, strict=True)]
+    if len(views) > 1 and all(view.kind == "table" for view in views):
+        held = [view.inputs for view in views if view.inputs is not None]
+        joined = np.concatenate(held, axis=1) if len(held) == len(views) else None
+        return [View("table", np.concatenate([view.values for view in views], axis=1), joined)]
+    return views
+
+
+def view_of(attributions: Tensor, inputs: Tensor | None, explanation: Explanation) -> View:
+    """Say what one tensor of attributions is, and bring it into the form of its kind."""
+    values = array_of(attributions)
+    shape = values.shape
+    same = inputs is not None and tuple(inputs.shape) == shape
+    counted = inputs is not None and not inputs.is_floating_point()
+    if counted and inputs is not None and values.ndim == inputs.dim() + 1:
+        values, same = values.sum(axis=-1), True  # one value per token: its embedding is summed
+    held = array_of(inputs) if same and inputs is not None else None
+    if explanation.tokens is not None and values.ndim in {2, 3}:
+        return View("text", values.sum(axis=-1) if values.ndim == 3 else values, None)
+    if values.ndim <= 2:
+        rows = values.reshape(len(values), -1)
+        kind = "text" if counted and explanation.names is None and values.ndim == 2 else "table"
+        return View(kind, rows, None if held is None else held.reshape(rows.shape))
+    if values.ndim == 3:
+        return series_or_image(values, held)
+    if values.ndim == 4 and same and shape[1] in COLOURS:
+        return View("image", values.transpose(0, 2, 3, 1), None if held is None else held.transpose(0, 2, 3, 1))
+    if values.ndim == 4:
+        return View("layer", values, None)
+    given = f"of values of shape {shape[1:]} per example"
+    why = "pictures are drawn of features, tokens, series, images and layers with channels"
+    raise invalid_value(
+        "explanation", given, why, "a part of explanation.attributions to a function of pellucid.visualization"
+    )
+
+
+def series_or_image(values: FloatArray, held: FloatArray | None) -> View:
+    """Tell (C, T), (T, C) and (H, W) apart by their proportions."""
+    rows, columns = values.shape[1:]
+    if rows <= FEW and columns >= 2 * rows:
+        return View("series", values, held)
+    if columns <= FEW and rows >= 2 * columns:
+        return View("series", values.transpose(0, 2, 1), None if held is None else held.transpose(0, 2, 1))
+    return View("image", values[..., None], None if held is None else held[..., None])
+
+
+def names_of(explanation: Explanation, view: View, offset: int = 0) -> list[str]:
+    """Return the names of a table's columns, as given or by number."""
+    count = view.values.shape[1]
+    if explanation.names is None:
+        return [f"feature {offset + place}" for place in range(count)]
+    if len(explanation.names) != count:
+        given = f"of length {len(explanation.names)}"
+        raise invalid_value("names", given, f"the table has {count} columns", "one name for each column")
+    return list(explanation.names)
+
+
+def tokens_of(explanation: Explanation, view: View, example: int) -> list[str]:
+    """Return an example's tokens; padding after those that were given is named so, and ids stand for themselves."""
+    count = view.values.shape[1]
+    if explanation.tokens is None:
+        return [f"{value:.0f}" for value in view.inputs[example]] if view.inputs is not None else ["?"] * count
+    given = explanation.tokens[example]
+    if len(given) > count:
+        why = f"there are {count} attributions"
+        raise invalid_value(f"tokens[{example}]", f"of length {len(given)}", why, "one token for each, or fewer")
+    return list(given)
+
+
+def picture_of(view: View, example: int) -> FloatArray | None:
+    """Return an image as it is drawn, from 0 to 1: normalised ones are stretched to their own range."""
+    if view.inputs is None:
+        return None
+    image = view.inputs[example]
+    if image.shape[-1] not in COLOURS:
+        return None
+    low, high = float(image.min()), float(image.max())
+    stretched: FloatArray = image if low >= 0 and high <= 1 else (image - low) / ((high - low) or 1.0)
+    return stretched
+
+
+def layer_picture(explanation: Explanation, example: int) -> FloatArray | None:
+    """Return the image that a layer's maps are laid over, if the only input is one."""
+    inputs = parts_of(explanation.inputs)
+    if len(inputs) != 1 or inputs[0].dim() != 4 or inputs[0].shape[1] not in COLOURS:
+        return None
+    shown = array_of(inputs[0]).transpose(0, 2, 3, 1)
+    return picture_of(View("image", shown, shown), example)
+
+
+def outputs_of(explanation: Explanation) -> FloatArray | None:
+    """Return the explained output of each example, shape (N,), if it is one of the recorded outputs."""
+    outputs, target = explanation.outputs.detach().cpu().double(), explanation.target
+    if outputs.dim() == 1 or (outputs.dim() == 2 and outputs.shape[1] == 1 and target in {None, 0}):
+        return array_of(outputs.reshape(-1))
+    if outputs.dim() != 2:
+        return None
+    if isinstance(target, int):
+        return array_of(outputs[:, target])
+    if isinstance(target, Tensor) and target.dim() <= 1 and target.numel() in {1, len(outputs)}:
+        return array_of(outputs.gather(1, target.cpu().long().reshape(-1, 1).expand(len(outputs), 1))[:, 0])
+    return None
+
+
+def totals_of(explanation: Explanation) -> FloatArray:
+    """Return the sum of each example's attributions, over all inputs."""
+    parts = [array_of(part) for part in parts_of(explanation.attributions)]
+    sums: FloatArray = np.stack([part.reshape(len(part), -1).sum(axis=1) for part in parts]).sum(axis=0)
+    return sums
+
+
+def title_of(explanation: Explanation, example: int | None) -> str:
+    """Say in two lines what is shown: the method and the target; the baseline and the check."""
+    method = explanation.method.replace("_", " ")
+    target = None if example is None else target_of(explanation, example)
+    first = method if target is None else f"{method}, target {target}"
+    facts = []
+    baseline = baseline_of(explanation)
+    if baseline:
+        facts.append(f"baseline {baseline}")
+    if explanation.delta is not None and example is not None:
+        own = len(explanation.delta) == len(explanation.outputs)
+        facts.append(f"delta {number(float(explanation.delta[example if own else 0]))}")
+    return first + ("\n" + " \N{MIDDLE DOT} ".join(facts) if facts else "")
+
+
+def target_of(explanation: Explanation, example: int) -> str | None:
+    """Return the explained output of an example in words, or None if there is only one."""
+    target = explanation.target
+    if isinstance(target, Tensor):
+        target = target if target.dim() == 0 or len(target) == 1 else target[example]
+        target = tuple(target.tolist()) if target.numel() > 1 else int(target)
+    return None if target is None else str(target)
+
+
+def baseline_of(explanation: Explanation) -> str:
+    """Return the baseline in words: a number if it is the same everywhere, else how many there are."""
+    if explanation.baselines is None:
+        return ""
+    parts = parts_of(explanation.baselines)
+    if all(part.numel() and bool((part == parts[0].flatten()[0]).all()) for part in parts):
+        return number(float(parts[0].flatten()[0]))
+    rows = max(len(part) for part in parts)
+    one = rows == 1 or all(bool((part == part[:1]).all()) for part in parts)
+    return "as given" if one else "of its own" if rows == len(explanation.outputs) else f"of {rows} examples"
+
+
+def number(value: float) -> str:
+    """Write a number shortly."""
+    return f"{value:.2g}".replace("-", MINUS)
+
+
+def parts_of(value: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    """Return one or several tensors as a list."""
+    return [value] if isinstance(value, Tensor) else list(value)
+
+
+def array_of(value: Tensor) -> FloatArray:
+    """Return a tensor as an array of float64."""
+    if value.is_complex():
+        raise invalid_type("explanation", "of complex numbers", "these have no order", "real attributions")
+    array: FloatArray = value.detach().cpu().to(torch.float64).numpy()
+    return array
