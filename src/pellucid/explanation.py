@@ -147,7 +147,7 @@ class Explanation:
         return Path(path)
 
     def to_html(self, path: str | Path | None = None) -> str:
-        """Make a report page in one file that needs nothing else: images and tables with maps, checks and settings.
+        """Make a report page in one file that needs nothing else: every example with its picture, checks and settings.
 
         Args:
             path: where to write it, if anywhere.

@@ -12,8 +12,10 @@ from pellucid.attr.deep_lift import DeepLift
 from pellucid.attr.deep_lift_shap import DeepLiftShap
 from pellucid.attr.gradient_shap import GradientShap
 from pellucid.attr.guided import Deconvolution, GuidedBackprop
+from pellucid.attr.image_mask import ImageMaskInput
 from pellucid.attr.input_x_gradient import InputXGradient
 from pellucid.attr.integrated_gradients import IntegratedGradients
+from pellucid.attr.interpretable import InterpretableInput, ProductBaselines, TextTemplateInput, TextTokenInput
 from pellucid.attr.lrp import LRP
 from pellucid.attr.noise_tunnel import NoiseTunnel
 from pellucid.attr.saliency import Saliency
@@ -27,12 +29,17 @@ __all__ = [
     "GradientAttribution",
     "GradientShap",
     "GuidedBackprop",
+    "ImageMaskInput",
     "InputXGradient",
     "IntegratedGradients",
+    "InterpretableInput",
     "LayerAttribution",
     "NeuronAttribution",
     "NoiseTunnel",
     "PerturbationAttribution",
+    "ProductBaselines",
     "Saliency",
+    "TextTemplateInput",
+    "TextTokenInput",
     "visualization",
 ]

@@ -11,7 +11,7 @@ from pellucid.visualization.curves import draw_convergence, draw_removal
 from pellucid.visualization.figures import png_bytes
 from pellucid.visualization.image import visualize_image_attr, visualize_image_attr_multiple
 from pellucid.visualization.maps import draw_attribution, draw_channels, draw_images
-from pellucid.visualization.masks import draw_mask_border, draw_mask_legend
+from pellucid.visualization.masks import draw_mask_border, draw_mask_legend, draw_regions
 from pellucid.visualization.notebook import explanation_html
 from pellucid.visualization.records import (
     VisualizationDataRecord,
@@ -37,6 +37,7 @@ __all__ = [
     "draw_images",
     "draw_mask_border",
     "draw_mask_legend",
+    "draw_regions",
     "draw_removal",
     "draw_series",
     "draw_tokens",

@@ -9,15 +9,13 @@ import numpy as np
 
 from pellucid.errors import invalid_type, invalid_value
 from pellucid.visualization.arrays import ArrayLike, as_floats, check_number
+from pellucid.visualization.colors import HUES
 from pellucid.visualization.figures import FRAME, figure_of, frame_left, titled
 from pellucid.visualization.normalize import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
-
-HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
-"""Colours that readers with any common kind of colour blindness tell apart (Okabe and Ito, 2008)."""
 
 DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 1.5, 1.5, 1.5)), (0, (8, 2)), (0, (2, 3)))
 """A second difference between curves, beside their colour."""
@@ -36,25 +34,26 @@ def draw_convergence(
     A straight line that falls is a rule that converges; where it turns level, rounding is all that is left.
 
     Example:
-        >>> from matplotlib.figure import Figure
-        >>> lines = draw_convergence(Figure().subplots(), [2, 4, 8], {"trapezoid": [0.4, -0.1, 0.025]})
+        >>> import matplotlib.figure
+        >>> axis = matplotlib.figure.Figure().subplots()
+        >>> lines = draw_convergence(axis, [2, 4, 8], {"trapezoid": [0.4, -0.1, 0.025]})
         >>> lines[0].get_ydata().tolist()
         [0.4, 0.1, 0.025]
 
     Args:
-        ax: The axis to draw on.
+        ax: The axis.
         n_steps: The numbers of steps, of shape (K,).
         delta: The completeness error at each of them, of shape (K,), or (K, N) for N examples, of which the
             largest magnitude is drawn; or several of these by name, one curve for each.
         tolerance: The magnitude that is small enough, drawn as a line.
-        title: The title above the panel; lines after the first are smaller.
+        title: What stands above.
 
     Returns:
         The curves.
 
     Raises:
         InvalidValueError: A value is not finite, or there is not one error for each number of steps.
-        InvalidTypeError: An argument is of a type that cannot be used.
+        InvalidTypeError: A wrong type.
     """
     steps = curve_places("n_steps", n_steps)
     if (steps <= 0).any():
@@ -74,8 +73,8 @@ def draw_convergence(
     if tolerance:
         ax.axhline(tolerance, color="#808080", linewidth=1.0, linestyle=(0, (4, 3)), zorder=0)
         ax.annotate(
-            "small enough", (1.0, tolerance), (0, -4), xycoords=("axes fraction", "data"), fontsize="small",
-            textcoords="offset points", ha="right", va="top", color="#606060",
+            "small enough", (0.0, tolerance), (4, -3), xycoords=("axes fraction", "data"), fontsize="small",
+            textcoords="offset points", ha="left", va="top", color="#606060",
         )  # fmt: skip
     style_curves(ax, lines, "steps", "completeness error |delta|", named=isinstance(delta, Mapping))
     titled(ax, title)
@@ -99,26 +98,27 @@ def draw_removal(
         area = 1/2 sum_k (share[k + 1] - share[k]) (score[k + 1] + score[k]) / (share[-1] - share[0])
 
     Example:
-        >>> from matplotlib.figure import Figure
-        >>> curves = draw_removal(Figure().subplots(), [0.0, 0.5, 1.0], {"gradients": [1.0, 0.2, 0.0]})
+        >>> import matplotlib.figure
+        >>> axis = matplotlib.figure.Figure().subplots()
+        >>> curves = draw_removal(axis, [0.0, 0.5, 1.0], {"gradients": [1.0, 0.2, 0.0]})
         >>> curves[0].get_label()
         'gradients: area 0.35'
 
     Args:
-        ax: The axis to draw on.
+        ax: The axis.
         shares: Shares of the input, from 0 to 1 and rising, of shape (K,).
         scores: The output at each share, of shape (K,), or (K, N) for N examples, whose mean is drawn with a band
             of one standard error; or several of these by name, one curve for each.
         inserted: Whether the input is inserted instead of removed.
         ylabel: What the output is.
-        title: The title above the panel; lines after the first are smaller.
+        title: What stands above.
 
     Returns:
         The curves.
 
     Raises:
         InvalidValueError: A value is not finite, or there is not one output for each share.
-        InvalidTypeError: An argument is of a type that cannot be used.
+        InvalidTypeError: A wrong type.
     """
     places = curve_places("shares", shares)
     if (np.diff(places) <= 0).any() or places[0] < 0 or places[-1] > 1 or len(places) < 2:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pellucid.errors import invalid_type, invalid_value
 from pellucid.visualization.checks import check_choice
-from pellucid.visualization.figures import figure_of, single_axis, split
+from pellucid.visualization.figures import MINUS, figure_of, single_axis, split
 from pellucid.visualization.maps import columns_of, draw_attribution, draw_channels, draw_images
 from pellucid.visualization.masks import check_whole
 from pellucid.visualization.series import draw_series
@@ -53,6 +53,7 @@ SIZES = {
     "layer": (8.4, 4.0),
     "waterfall": (6.8, 4.4),
     "beeswarm": (7.2, 4.6),
+    "images": (8.4, 4.0),
 }
 """Width and height in inches of the figures that are made for each."""
 
@@ -106,16 +107,17 @@ def plot_view(
         fitting = ", ".join(repr(key) for key, (data, _) in KINDS.items() if data == view.kind)
         raise invalid_value("kind", repr(name), f"the explanation is of a {view.kind}", f"{fitting} or None")
     several = len(chosen) > 1 and name == "image"
+    picture = "images" if several else name
     drawing = draw_images if several else KINDS[name][1]
-    arguments = several_images(view, chosen) if several else ARGUMENTS[name](explanation, view, chosen[0])
     check_options(drawing, options, name)
     if len(chosen) > 1 and name not in {"image", "beeswarm"}:
         why = f"a {name} picture shows one example"
         raise invalid_value("example", str(chosen), why, "one index, or several of an image")
+    arguments = several_images(view, chosen) if several else ARGUMENTS[name](explanation, view, chosen[0])
+    arguments["title"] = title_of(explanation, None if name == "beeswarm" or several else chosen[0])
     if ax is None:
-        ax = single_axis(size_of(name, view, chosen))
-    title = title_of(explanation, None if name == "beeswarm" or several else chosen[0])
-    drawing(ax, **{"title": title, **arguments, **options})
+        ax = single_axis(size_of(picture, arguments))
+    drawing(ax, **{**arguments, **options})
     return figure_of(ax), ax
 
 
@@ -126,12 +128,12 @@ def plot_several(
     if options:
         why = f"the explanation is of {len(views)} inputs"
         raise invalid_type(next(iter(options)), "given", why, "it together with the kind of one of them")
+    arguments = [ARGUMENTS[view.kind](explanation, view, chosen[0]) for view in views]
     if ax is None:
-        sizes = [size_of(view.kind, view, chosen) for view in views]
+        sizes = [size_of(view.kind, given) for view, given in zip(views, arguments, strict=True)]
         ax = single_axis((max(width for width, _ in sizes), sum(height for _, height in sizes)))
-    for place, (view, part) in enumerate(zip(views, split(ax, len(views), 1, gap=0.75), strict=True)):
-        arguments = ARGUMENTS[view.kind](explanation, view, chosen[0])
-        KINDS[view.kind][1](part, **{**arguments, "title": f"input {place}"})
+    for place, part in enumerate(split(ax, len(views), 1, gap=(0.45, 0.0))):
+        KINDS[views[place].kind][1](part, **{**arguments[place], "title": f"input {place}"})
     ax.set_title(title_of(explanation, chosen[0]).partition("\n")[0], pad=26)
     return figure_of(ax), ax
 
@@ -163,7 +165,8 @@ def labels_of(explanation: Explanation, view: View, place: int) -> list[str]:
     names = names_of(explanation, view)
     if view.inputs is None:
         return names
-    return [f"{name} = {value:.4g}" for name, value in zip(names, view.inputs[place], strict=True)]
+    held = (f"{value:.4g}".replace("-", MINUS) for value in view.inputs[place])
+    return [f"{name} = {value}" for name, value in zip(names, held, strict=True)]
 
 
 def text_of(explanation: Explanation, view: View, place: int) -> dict[str, Any]:
@@ -193,17 +196,28 @@ def series_names(explanation: Explanation, view: View) -> list[str] | None:
     return None if explanation.names is None else names_of(explanation, view)
 
 
-def size_of(name: str, view: View, chosen: list[int]) -> tuple[float, float]:
-    """Return width and height in inches: series and tables grow with their channels and columns."""
+def size_of(name: str, arguments: Mapping[str, Any]) -> tuple[float, float]:
+    """Return width and height in inches that fit what is drawn: columns, channels, words, or a grid of images."""
     width, height = SIZES[name]
+    if name in {"table", "waterfall", "beeswarm"}:
+        return width, 1.3 + 0.3 * min(len(arguments["names"]), 21 if name == "table" else 13)
     if name == "series":
-        return width, 1.1 + 0.95 * min(view.values.shape[1], 12)
-    if KINDS[name][0] == "table":
-        return width, 1.3 + 0.3 * min(view.values.shape[1], 21 if name == "table" else 13)
-    if name == "image" and len(chosen) > 1:
-        across = columns_of(None, len(chosen))
-        return 1.0 + 1.9 * across, 1.0 + 2.2 * -(-len(chosen) // across)
-    return width, height
+        return width, 1.5 + 0.95 * min(len(arguments["attr"]), 12)
+    if name == "text":
+        letters = sum(len(token) + 1 for token in arguments["tokens"])
+        return width, 1.3 + 0.36 * -(-letters // 60)
+    if name == "images":
+        cells, pixels = len(arguments["attrs"]), arguments["attrs"][0]
+        across, cell = columns_of(None, cells), 2.1
+    elif name == "layer":
+        pixels = arguments["attr"][0] if arguments["image"] is None else arguments["image"]
+        cells = 1 + min(len(arguments["attr"]), 11)
+        across = columns_of(None, cells, most=6)
+        cell = width / across
+    else:
+        return width, height
+    aspect = min(max(pixels.shape[0] / pixels.shape[1], 0.3), 3.0)
+    return cell * across, 1.2 + (cell * aspect + 0.25) * -(-cells // across)
 
 
 def chosen_examples(explanation: Explanation, example: int | Sequence[int] | None) -> list[int]:

@@ -179,23 +179,23 @@ def signed_number(value: float) -> str:
     return f"{value:+.3g}".replace("-", MINUS) if value else "0"
 
 
-def split(axis: Axes, rows: int, columns: int, *, gap: float = 0.06) -> list[Axes]:
+def split(axis: Axes, rows: int, columns: int, *, gap: tuple[float, float] = (0.06, 0.06)) -> list[Axes]:
     """Divide the area of an axis into a grid of axes, by rows, and hide the axis itself but for its title.
 
     Args:
         axis: The axis whose area is divided; its parts move with it.
         rows: How many parts lie above each other.
         columns: How many parts lie side by side.
-        gap: Space between parts, as a share of a part.
+        gap: Space between rows and between columns, as a share of a part.
 
     Returns:
         The parts, row by row.
     """
     axis.set_axis_off()
-    width = 1.0 / (columns + gap * (columns - 1))
-    height = 1.0 / (rows + gap * (rows - 1))
+    width = 1.0 / (columns + gap[1] * (columns - 1))
+    height = 1.0 / (rows + gap[0] * (rows - 1))
     corners = [
-        (column * width * (1 + gap), 1.0 - height - row * height * (1 + gap))
+        (column * width * (1 + gap[1]), 1.0 - height - row * height * (1 + gap[0]))
         for row in range(rows)
         for column in range(columns)
     ]

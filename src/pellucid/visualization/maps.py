@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
+PALE = 0.6
+"""What black becomes below a map: colours on it, and white, stay apart from it."""
+
 
 def draw_attribution(
     ax: Axes,
@@ -52,21 +55,21 @@ def draw_attribution(
     drawn in pale grey, the opacity of a pixel grows with its magnitude.
 
     Example:
-        >>> import numpy as np
-        >>> from matplotlib.figure import Figure
-        >>> axis = Figure().subplots()
-        >>> heat_map = draw_attribution(axis, np.array([[0.5, -0.25]]), title="logit of class 3")
+        >>> import numpy
+        >>> import matplotlib.figure
+        >>> axis = matplotlib.figure.Figure().subplots()
+        >>> heat_map = draw_attribution(axis, numpy.array([[0.5, -0.25]]), title="logit of class 3")
         >>> heat_map.get_clim()
         (-0.5, 0.5)
 
     Args:
-        ax: The axis to draw on.
+        ax: The axis.
         attr: Attributions of shape (H, W), or (H, W, C) to be summed over the channels.
         limit: The magnitude that gets the full colour; pass the same one to panels that are to be compared,
             for instance `attribution_limit` of their maps. By default ``outlier_perc`` says.
         image: An image of shape (H, W, 3), (H, W, 1) or (H, W), with floats from 0 to 1 or whole numbers from
             0 to 255, to be drawn below the map.
-        title: The title above the panel; lines after the first are smaller.
+        title: What stands above.
         segments: The number of each pixel's segment, integers of shape (H, W), whose borders are drawn.
         outlier_perc: The largest values that make up this percentage of the total get the full colour; with 0
             only the largest does, so that nothing is cut off.
@@ -76,7 +79,7 @@ def draw_attribution(
 
     Raises:
         InvalidValueError: A value is not finite or out of range, or a shape is wrong.
-        InvalidTypeError: An argument is of a type that cannot be used.
+        InvalidTypeError: A wrong type.
     """
     values = attribution_map("attr", attr)
     check_number("outlier_perc", outlier_perc, "a percentage from 0 to below 100", below=100.0)
@@ -91,8 +94,10 @@ def draw_attribution(
     heat_map = draw_map(ax, values, bound, grey)
     if borders is not None:
         draw_segments(ax, borders)
-    colorbar = bar_below(ax, heat_map, extend=extension(values, bound))
-    if colorbar is not None:
+    beyond = extension(values, bound)
+    if ax.get_axes_locator() is not None:  # part of another axis
+        bar_in(ax, heat_map, bound, anchor=(0.5, 0.0), down=8, extend=beyond)
+    elif (colorbar := bar_below(ax, heat_map, extend=beyond)) is not None:
         style_bar(colorbar, bound, "attribution")
     if not values.any():
         write_note(ax, "all attributions are zero")
@@ -113,9 +118,10 @@ def draw_images(
     """Draw the maps of several images on one colour scale, in a grid on an axis, with one colour bar.
 
     Example:
-        >>> import numpy as np
-        >>> from matplotlib.figure import Figure
-        >>> panels = draw_images(Figure().subplots(), [np.full((2, 2), 1.0), np.full((2, 2), -4.0)])
+        >>> import numpy
+        >>> import matplotlib.figure
+        >>> axis = matplotlib.figure.Figure().subplots()
+        >>> panels = draw_images(axis, [numpy.full((2, 2), 1.0), numpy.full((2, 2), -4.0)])
         >>> [panel.images[0].get_clim() for panel in panels]
         [(-4.0, 4.0), (-4.0, 4.0)]
 
@@ -133,7 +139,7 @@ def draw_images(
 
     Raises:
         InvalidValueError: There is no map, there is not one image or title for each, or a value cannot be drawn.
-        InvalidTypeError: An argument is of a type that cannot be used.
+        InvalidTypeError: A wrong type.
     """
     check_each("images", images, len(attrs))
     check_each("titles", titles, len(attrs))
@@ -147,7 +153,7 @@ def draw_images(
         greys[index] = pale(picture(f"images[{index}]", image).mean(axis=2))
     across = columns_of(columns, len(maps))
     figure_of(ax)
-    panels = split(ax, -(-len(maps) // across), across, gap=0.1 if titles is None else 0.22)
+    panels = split(ax, -(-len(maps) // across), across, gap=(0.08 if titles is None else 0.18, 0.08))
     for index, (panel, values, grey) in enumerate(zip(panels, maps, greys, strict=False)):
         bare_axis(panel)
         heat_map = draw_map(panel, values, bound, grey)
@@ -177,11 +183,11 @@ def draw_channels(
     magnitudes; each has its number, and the sum of its attributions, above it.
 
     Example:
-        >>> import numpy as np
-        >>> from matplotlib.figure import Figure
-        >>> attr = np.zeros((3, 2, 2))
+        >>> import numpy
+        >>> import matplotlib.figure
+        >>> attr = numpy.zeros((3, 2, 2))
         >>> attr[2, 0, 0] = 5.0
-        >>> panels = draw_channels(Figure().subplots(), attr, top=1)
+        >>> panels = draw_channels(matplotlib.figure.Figure().subplots(), attr, top=1)
         >>> [panel.get_title().replace("\n", ": ") for panel in panels]
         ['all 3 channels: +5', 'channel 2: +5']
 
@@ -200,7 +206,7 @@ def draw_channels(
 
     Raises:
         InvalidValueError: A value is not finite, a shape is wrong, or there is not one name for each channel.
-        InvalidTypeError: An argument is of a type that cannot be used.
+        InvalidTypeError: A wrong type.
     """
     values = as_floats("attr", attr)
     if values.ndim != 3:
@@ -217,7 +223,7 @@ def draw_channels(
     bounds = single if limit is None else (checked_limit(limit, shown[0]),) * 2
     figure_of(ax)
     across = columns_of(None, len(maps), most=6)
-    panels = split(ax, -(-len(maps) // across), across, gap=0.28)
+    panels = split(ax, -(-len(maps) // across), across, gap=(0.3, 0.1))
     for index, panel in enumerate(panels[: len(maps)]):
         bare_axis(panel)
         heat_map = draw_map(panel, shown[index], bounds[index > 0], grey)
@@ -271,7 +277,7 @@ def check_each(name: str, values: Sequence[Any] | None, count: int) -> None:
 
 def pale(grey: FloatArray) -> FloatArray:
     """Lift a grey image so that colours on top of it stay readable where it is dark."""
-    return 0.5 + 0.5 * grey
+    return PALE + (1.0 - PALE) * grey
 
 
 def extension(values: FloatArray, bound: float) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pellucid.errors import invalid_type, invalid_value
-from pellucid.visualization.arrays import ArrayLike, as_numpy, check_number
-from pellucid.visualization.figures import INK
+from pellucid.visualization.arrays import ArrayLike, as_numpy, check_number, picture
+from pellucid.visualization.colors import HUES
+from pellucid.visualization.figures import INK, bare_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,10 +26,10 @@ def draw_mask_border(ax: Axes, mask: ArrayLike, border_width: int = 1, border_co
     Pixels at the edge of the image belong to the border. Neighbours are those above, below, left and right.
 
     Example:
-        >>> import numpy as np
-        >>> from matplotlib.figure import Figure
-        >>> axis = Figure().subplots()
-        >>> draw_mask_border(axis, np.ones((3, 3), dtype=bool), border_color="red")
+        >>> import numpy
+        >>> import matplotlib.figure
+        >>> axis = matplotlib.figure.Figure().subplots()
+        >>> draw_mask_border(axis, numpy.ones((3, 3), dtype=bool), border_color="red")
         >>> axis.images[0].get_array()[:, :, 3].tolist()
         [[1.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 1.0]]
 
@@ -63,15 +65,15 @@ def draw_mask_legend(
     """Write a label at the centre of gravity of a region; an empty region gets none.
 
     Example:
-        >>> import numpy as np
-        >>> from matplotlib.figure import Figure
-        >>> axis = Figure().subplots()
-        >>> draw_mask_legend(axis, np.array([[False, True, True]]), "sky")
+        >>> import numpy
+        >>> import matplotlib.figure
+        >>> axis = matplotlib.figure.Figure().subplots()
+        >>> draw_mask_legend(axis, numpy.array([[False, True, True]]), "sky")
         >>> axis.texts[0].get_text(), axis.texts[0].get_position()
         ('sky', (1.5, 0.0))
 
     Args:
-        ax: The axis to draw on.
+        ax: The axis.
         mask: The region, booleans of shape (H, W).
         label: What is written; taken as it is, not as a formula.
         fontsize: Size of the letters in points.
@@ -94,6 +96,47 @@ def draw_mask_legend(
     ax.text(
         column, row, str(label), color=letters, fontsize=fontsize, ha="center", va="center", bbox=box, parse_math=False
     )
+
+
+def draw_regions(ax: Axes, image: ArrayLike, masks: Sequence[ArrayLike], opacity: float = 0.45) -> list[str]:
+    """Draw an image with each of several regions in a colour of its own; where they overlap, colours mix.
+
+    Example:
+        >>> import numpy
+        >>> import matplotlib.figure
+        >>> left = numpy.array([[True, False]])
+        >>> len(draw_regions(matplotlib.figure.Figure().subplots(), numpy.zeros((1, 2, 3)), [left, ~left]))
+        2
+
+    Args:
+        ax: The axis.
+        image: An image of shape (H, W, 3), (H, W, 1) or (H, W), with floats from 0 to 1 or whole numbers from 0 to
+            255.
+        masks: The regions, booleans of shape (H, W).
+        opacity: The opacity of the colours, from 0 to 1.
+
+    Returns:
+        The colour of each region.
+
+    Raises:
+        InvalidValueError: A shape does not fit, or a number is out of range.
+        InvalidTypeError: A mask holds no booleans.
+    """
+    check_number("opacity", opacity, "an opacity from 0 to 1", below=np.nextafter(1.0, 2.0))
+    shown = picture("image", image)
+    regions = [region_of(f"masks[{place}]", mask) for place, mask in enumerate(masks)]
+    for place, region in enumerate(regions):
+        if region.shape != shown.shape[:2]:
+            why = f"the image has shape {shown.shape[:2]}"
+            raise invalid_value(f"masks[{place}]", f"of shape {region.shape}", why, "one value for each pixel")
+    colours = [HUES[place % len(HUES)] for place in range(len(regions))]
+    bare_axis(ax)
+    for region, colour in zip(regions, colours, strict=True):
+        shown = np.where(
+            region[..., None], (1 - opacity) * shown + opacity * np.array(checked_colour("", colour)[:3]), shown
+        )
+    ax.imshow(shown)
+    return colours
 
 
 def draw_segments(ax: Axes, segments: npt.NDArray[np.int64], colour: str = INK) -> None:

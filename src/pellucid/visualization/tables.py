@@ -45,14 +45,14 @@ def draw_bars(
     ``top`` is summed in a last bar, so that the bars together have the sum of all attributions.
 
     Example:
-        >>> from matplotlib.figure import Figure
-        >>> axis = Figure().subplots()
+        >>> import matplotlib.figure
+        >>> axis = matplotlib.figure.Figure().subplots()
         >>> bars = draw_bars(axis, [0.5, -2.0, 0.25, 0.25], ["age", "dose", "sex", "site"], top=2)
         >>> [(label.get_text(), float(bar.get_width())) for label, bar in zip(axis.get_yticklabels(), bars)]
         [('dose', -2.0), ('age', 0.5), ('2 others', 0.5)]
 
     Args:
-        ax: The axis to draw on.
+        ax: The axis.
         values: Attributions of shape (F,).
         names: The F names of the columns.
         limit: The magnitude at which the axis ends on both sides; by default the largest bar fits.
@@ -64,7 +64,7 @@ def draw_bars(
 
     Raises:
         InvalidValueError: A value is not finite, or there is not one name for each value.
-        InvalidTypeError: An argument is of a type that cannot be used.
+        InvalidTypeError: A wrong type.
     """
     numbers = row_of(values, names, top)
     figure_of(ax)
@@ -100,27 +100,27 @@ def draw_waterfall(
     grey bar of its own, ``not attributed``.
 
     Example:
-        >>> from matplotlib.figure import Figure
-        >>> axis = Figure().subplots()
+        >>> import matplotlib.figure
+        >>> axis = matplotlib.figure.Figure().subplots()
         >>> bars = draw_waterfall(axis, [0.5, -2.0], ["age", "dose"], start=3.0, end=1.5)
         >>> [(float(bar.get_x()), float(bar.get_width())) for bar in bars]
         [(3.0, -2.0), (1.0, 0.5)]
 
     Args:
-        ax: The axis to draw on.
+        ax: The axis.
         values: Attributions of shape (F,).
         names: The F names of the columns.
         start: The explained output at the baseline.
         end: The explained output itself; by default the start plus all attributions.
         top: How many columns get a bar of their own; the others are summed.
-        title: The title above the panel; lines after the first are smaller.
+        title: What stands above.
 
     Returns:
         The bars, from top to bottom.
 
     Raises:
         InvalidValueError: A value is not finite, or there is not one name for each value.
-        InvalidTypeError: An argument is of a type that cannot be used.
+        InvalidTypeError: A wrong type.
     """
     numbers = row_of(values, names, top)
     first = float(as_floats("start", start))
@@ -143,7 +143,7 @@ def draw_waterfall(
         if row + 1 < len(sizes):
             ax.plot([stop, stop], [row - 0.35, row + 1.35], color=FRAME, linewidth=0.8, zorder=0)
     ax.set_yticks(rows, labels, parse_math=False)
-    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.set_ylim(len(rows) + 0.2, -1.2)  # a row above and one below for the words at the ends
     style_waterfall(ax, first, last, ends)
     titled(ax, title)
     return bars
@@ -151,20 +151,19 @@ def draw_waterfall(
 
 def style_waterfall(ax: Axes, first: float, last: float, ends: FloatArray) -> None:
     """Mark both ends of a waterfall with a line and a number, and leave room for the numbers of the bars."""
-    low, high = min(first, float(ends.min())), max(first, float(ends.max()))
+    low, high = min(first, last, float(ends.min())), max(first, last, float(ends.max()))
     room = 0.16 * ((high - low) or 1.0)
     ax.set_xlim(low - room, high + room)
     style_bars(ax)
     ax.lines[-1].remove()  # the line at zero: here it means nothing
     ax.set_xlabel("explained output", fontsize="small")
     ink = ax.xaxis.label.get_color()
-    for place, where, word in ((first, 1.0, "baseline"), (last, 0.0, "prediction")):
-        ax.axvline(place, color=ink, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.5)
-        ax.annotate(
-            f"{word} {short(place)}", (place, where), (0, 4 if where else 5), xycoords=("data", "axes fraction"),
-            textcoords="offset points", ha="center", va="bottom", fontsize="small", color=ink,
-            bbox={"boxstyle": "round,pad=0.15", "facecolor": ax.get_facecolor(), "edgecolor": "none", "alpha": 0.85},
-        )  # fmt: skip
+    for place, row, (near, far), word in (
+        (first, -0.8, (-0.55, 0.35), "baseline"),
+        (last, len(ends) - 0.2, (len(ends) - 0.45, len(ends) - 1.35), "prediction"),
+    ):
+        ax.plot([place, place], [near, far], color=ink, linewidth=1.0)
+        ax.text(place, row, f"{word} {short(place)}", ha="center", va="center", fontsize="small", color=ink)
 
 
 def draw_beeswarm(
@@ -183,27 +182,27 @@ def draw_beeswarm(
     blue (low) to yellow (high): the colours show in which direction a column acts.
 
     Example:
-        >>> import numpy as np
-        >>> from matplotlib.figure import Figure
-        >>> axis = Figure().subplots()
-        >>> _ = draw_beeswarm(axis, np.array([[1.0, 0.0, -3.0], [2.0, 0.0, 3.0]]), ["age", "sex", "dose"])
+        >>> import numpy
+        >>> import matplotlib.figure
+        >>> axis = matplotlib.figure.Figure().subplots()
+        >>> _ = draw_beeswarm(axis, numpy.array([[1.0, 0.0, -3.0], [2.0, 0.0, 3.0]]), ["age", "sex", "dose"])
         >>> [label.get_text() for label in axis.get_yticklabels()]
         ['dose', 'age', 'sex']
 
     Args:
-        ax: The axis to draw on.
+        ax: The axis.
         values: Attributions of shape (N, F).
         names: The F names of the columns.
         inputs: The values that the columns hold, of shape (N, F).
         top: How many columns are drawn.
-        title: The title above the panel; lines after the first are smaller.
+        title: What stands above.
 
     Returns:
         The dots of each column, from top to bottom.
 
     Raises:
         InvalidValueError: A value is not finite, a shape is wrong, or there is not one name for each column.
-        InvalidTypeError: An argument is of a type that cannot be used.
+        InvalidTypeError: A wrong type.
     """
     numbers = as_floats("values", values)
     if numbers.ndim != 2:

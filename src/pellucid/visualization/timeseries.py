@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 SERIES_METHODS = ("overlay_individual", "overlay_combined", "colored_graph")
 """How attributions stand with the lines: behind each, behind all of them in one panel, or as the lines' colour."""
 
+LINE = "#303030"
+"""Colour of a line on stripes."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -174,19 +177,17 @@ def draw_panels(
 ) -> ScalarMappable:
     """Draw all panels, and return what a colour bar is made for."""
     colours = {"cmap": options.cmap or default_colormap(sign), "vmin": -1.0 if sign == "all" else 0.0, "vmax": 1.0}
-    line = {"color": "#303030", **line} if method != "colored_graph" else line
     labels = series.labels
     if method == "overlay_combined":
         values = normalize(series.attr.sum(axis=0), sign, options.outlier_perc)
         mappable = draw_stripes(axes[0], series.x_values, values, colours, options.alpha_overlay)
-        for channel, data in enumerate(series.data):
-            several = {} if len(series.data) == 1 else {"color": f"C{channel}"}
+        hues = [f"C{channel}" for channel in range(len(series.data))] if len(series.data) > 1 else [LINE]
+        for channel, hue in enumerate(hues):
             name = None if labels is None else str(labels[channel])
-            axes[0].plot(
-                series.x_values, data, label=name, **{**several, **{k: v for k, v in line.items() if k != "color"}}
-            )
+            axes[0].plot(series.x_values, series.data[channel], **{"label": name, "color": hue, **line})
+        set_room(axes[0], series.data, 0.05)
         if labels is not None:
-            axes[0].legend(frameon=False)
+            axes[0].legend(framealpha=0.85, edgecolor="none")
         style_series(axes, None)
         return mappable
     values = normalize(series.attr, sign, options.outlier_perc)
@@ -195,7 +196,8 @@ def draw_panels(
             mappable = draw_coloured_line(axis, series.x_values, data, numbers, colours, line)
         else:
             mappable = draw_stripes(axis, series.x_values, numbers, colours, options.alpha_overlay)
-            axis.plot(series.x_values, data, **line)
+            axis.plot(series.x_values, data, **{"color": LINE, **line})
+            set_room(axis, data, 0.05)
     style_series(axes, labels)
     return mappable
 
@@ -231,10 +233,15 @@ def draw_coloured_line(
     )  # fmt: skip
     axis.add_collection(coloured)
     axis.set_xlim(*edges_of(places)[[0, -1]])
-    low, high = float(data.min()), float(data.max())
-    room = 0.05 * ((high - low) or 1.0)
-    axis.set_ylim(low - room, high + room)
+    set_room(axis, data, 0.05)
     return coloured
+
+
+def set_room(axis: Axes, data: FloatArray, share: float) -> None:
+    """Let an axis reach from the least to the largest value, and by a share of their distance further."""
+    low, high = float(data.min()), float(data.max())
+    room = share * ((high - low) or 1.0)
+    axis.set_ylim(low - room, high + room)
 
 
 def edges_of(places: FloatArray) -> FloatArray:

@@ -46,8 +46,8 @@ def draw_tokens(
     With several targets the text is written once for each, all on one scale.
 
     Example:
-        >>> from matplotlib.figure import Figure
-        >>> axis = Figure().subplots()
+        >>> import matplotlib.figure
+        >>> axis = matplotlib.figure.Figure().subplots()
         >>> words = draw_tokens(axis, ["[CLS]", "un", "##help", "##ful", "[SEP]"], [0.0, -1.0, 0.25, 0.25, 0.0])
         >>> [word.get_text() for word in words]
         ['[CLS]', 'unhelpful', '[SEP]']
@@ -59,14 +59,14 @@ def draw_tokens(
         targets: The names of the K targets.
         merge: Whether pieces are joined to words.
         limit: The magnitude that gets the full colour; by default that of the strongest word.
-        title: The title above the panel; lines after the first are smaller.
+        title: What stands above.
 
     Returns:
         The words that were written, those of the first target first.
 
     Raises:
         InvalidValueError: A value is not finite, or there is not one for each token.
-        InvalidTypeError: An argument is of a type that cannot be used.
+        InvalidTypeError: A wrong type.
     """
     texts, rows = token_values(tokens, values, targets)
     words = words_of(texts, rows, merge=merge)
@@ -121,7 +121,7 @@ def tokens_html(
 
     Raises:
         InvalidValueError: A value is not finite, or there is not one for each token.
-        InvalidTypeError: An argument is of a type that cannot be used.
+        InvalidTypeError: A wrong type.
     """
     texts, rows = token_values(tokens, values, targets)
     words = words_of(texts, rows, merge=merge, special=special)

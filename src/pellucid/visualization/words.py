@@ -21,6 +21,7 @@ from pellucid.visualization.normalize import FloatArray
 
 _SPECIAL = re.compile(r"\[[A-Z][A-Z0-9_]*\]|<\|?[^<>|\s]+\|?>")
 _CONTINUES, _SENTENCE, _BYTES = "##", "\N{LOWER ONE EIGHTH BLOCK}", "\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}"
+_BREAKS = ("\N{LATIN CAPITAL LETTER C WITH DOT ABOVE}", "\N{LATIN SMALL LETTER C WITH CIRCUMFLEX}")  # newline, tab
 _JOINERS = "\u200c\u200d"
 _SIGNS = {"\n": "\N{RETURN SYMBOL}", "\t": "\N{RIGHTWARDS ARROW TO BAR}", "\r": "", " ": "\N{OPEN BOX}"}
 
@@ -81,7 +82,7 @@ def begins_word(token: str, marks: str) -> bool:
     """Say whether a token begins a word."""
     if marks == _CONTINUES:
         return not (token.startswith(_CONTINUES) and len(token) > 2)
-    return not marks or token.startswith(marks)
+    return not marks or token.startswith(marks) or (marks == _BYTES and token.startswith(_BREAKS))
 
 
 def bare(token: str, marks: str) -> str:
