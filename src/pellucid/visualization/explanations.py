@@ -165,7 +165,7 @@ def labels_of(explanation: Explanation, view: View, place: int) -> list[str]:
     names = names_of(explanation, view)
     if view.inputs is None:
         return names
-    held = (f"{value:.4g}".replace("-", MINUS) for value in view.inputs[place])
+    held = (f"{value + 0.0:.4g}".replace("-", MINUS) for value in view.inputs[place])
     return [f"{name} = {value}" for name, value in zip(names, held, strict=True)]
 
 

@@ -120,6 +120,7 @@ def bar_in(
     down: float,
     label: str = "attribution",
     extend: str = "neither",
+    width: float = BAR_WIDTH,
 ) -> Colorbar:
     """Put a small horizontal colour bar some points below a place of an axis, whatever size the axis gets.
 
@@ -131,6 +132,7 @@ def bar_in(
         down: By how many points the bar lies below the place.
         label: What stands below the bar.
         extend: At which ends the bar goes on.
+        width: How long the bar is, in points.
 
     Returns:
         The colour bar.
@@ -141,8 +143,8 @@ def bar_in(
 
     figure = figure_of(axis)
     points = Affine2D().scale(1 / 72) + figure.dpi_scale_trans + ScaledTranslation(*anchor, cast(Any, axis.transAxes))
-    left = -BAR_WIDTH / 2 if anchor[0] else 0.0
-    space = axis.inset_axes((left, -down - 8.0, BAR_WIDTH, 8.0), transform=points)
+    left = -width / 2 if anchor[0] else 0.0
+    space = axis.inset_axes((left, -down - 8.0, width, 8.0), transform=points)
     if isinstance(mappable, Colormap):
         mappable = ScalarMappable(Normalize(-bound, bound), mappable)
     colorbar = figure.colorbar(mappable, cax=space, orientation="horizontal", extend=extend)
@@ -231,14 +233,14 @@ def frame_left(axis: Axes) -> None:
     axis.tick_params(color=FRAME, labelsize="small", length=3)
 
 
-def titled(axis: Axes, title: str | None) -> None:
-    """Write a title, its first line in the usual size and further ones smaller, if there is one."""
+def titled(axis: Axes, title: str | None, above: float = 0.0) -> None:
+    """Write a title, its first line in the usual size and further ones smaller, some points above the axis."""
     if not title:
         return
     first, _, rest = title.partition("\n")
-    axis.set_title(first + ("\n" if rest else ""))
+    axis.set_title(first + ("\n" if rest else ""), pad=6.0 + above, parse_math=False)
     if rest:
         axis.annotate(
-            rest, (0.5, 1.0), (0, 6), xycoords="axes fraction", textcoords="offset points", ha="center", va="bottom",
-            fontsize="small", color=axis.title.get_color(), alpha=0.75,
+            rest, (0.5, 1.0), (0, 6 + above), xycoords="axes fraction", textcoords="offset points", ha="center",
+            va="bottom", fontsize="small", color=axis.title.get_color(), alpha=0.75, parse_math=False,
         )  # fmt: skip

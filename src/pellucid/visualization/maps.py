@@ -18,6 +18,7 @@ from pellucid.visualization.arrays import ArrayLike, as_floats, attribution_map,
 from pellucid.visualization.checks import check_same_shape
 from pellucid.visualization.colors import attribution_limit, checked_limit, signed_colormap
 from pellucid.visualization.figures import (
+    BAR_WIDTH,
     bar_below,
     bar_in,
     bare_axis,
@@ -163,7 +164,7 @@ def draw_images(
         panel.set_axis_off()
     beyond = extension(np.concatenate([values.ravel() for values in maps]), bound)
     bar_in(ax, heat_map, bound, anchor=(0.5, 0.0), down=10, extend=beyond)
-    titled(ax, title)
+    titled(ax, title, above=0.0 if titles is None else 16.0)
     return panels[: len(maps)]
 
 
@@ -221,7 +222,7 @@ def draw_channels(
     shown = maps if grey is None else list(upsampled(np.stack(maps), grey.shape))
     single = (attribution_limit(shown[0]), attribution_limit(*shown[1:]))
     bounds = single if limit is None else (checked_limit(limit, shown[0]),) * 2
-    figure_of(ax)
+    figure = figure_of(ax)
     across = columns_of(None, len(maps), most=6)
     panels = split(ax, -(-len(maps) // across), across, gap=(0.3, 0.1))
     for index, panel in enumerate(panels[: len(maps)]):
@@ -230,12 +231,13 @@ def draw_channels(
         panel.set_title(f"{heads[index]}\n{signed_number(float(maps[index].sum()))}", fontsize="x-small", pad=3)
         if index == 0:
             label, beyond = "sum of all channels", extension(shown[0], bounds[0])
-            bar_in(ax, heat_map, bounds[0], anchor=(0.2, 0.0), down=10, label=label, extend=beyond)
+            width = min(BAR_WIDTH, 0.32 * ax.get_window_extent().width / figure.dpi * 72)
+            bar_in(ax, heat_map, bounds[0], anchor=(0.2, 0.0), down=10, label=label, extend=beyond, width=width)
     for panel in panels[len(maps) :]:
         panel.set_axis_off()
     beyond = extension(np.concatenate([part.ravel() for part in shown[1:]]), bounds[1])
-    bar_in(ax, heat_map, bounds[1], anchor=(0.8, 0.0), down=10, label="single channels", extend=beyond)
-    titled(ax, title)
+    bar_in(ax, heat_map, bounds[1], anchor=(0.8, 0.0), down=10, label="single channels", extend=beyond, width=width)
+    titled(ax, title, above=26.0)
     return panels[: len(maps)]
 
 
