@@ -47,7 +47,7 @@ def explanation(attributions: Any, inputs: Any = None, **more: Any) -> Explanati
     attributions = tensors(attributions)
     given = tensors(inputs) if inputs is not None else attributions
     first = attributions[0] if isinstance(attributions, tuple) else attributions
-    total = sum(a.flatten(1).sum(1) for a in (attributions if isinstance(attributions, tuple) else (attributions,)))
+    total = sum(a.reshape(len(a), -1).sum(1) for a in (attributions if isinstance(attributions, tuple) else (attributions,)))
     settings = {
         "baselines": torch.zeros_like(first), "target": 1, "method": "integrated_gradients", "settings": {},
         "outputs": torch.stack([torch.zeros_like(total), total + 0.25], dim=1).double(),

@@ -136,6 +136,8 @@ def token_values(tokens: Any, values: ArrayLike, targets: Sequence[str] | None) 
     """Return tokens as texts and their attributions as (K, T), or refuse them."""
     if isinstance(tokens, str) or not isinstance(tokens, Sequence):
         raise invalid_type("tokens", f"of type {type(tokens).__name__}", "each token is one text", "a list of texts")
+    if not tokens:
+        raise invalid_value("tokens", "empty", "there is nothing to read", "one token or more")
     numbers = as_floats("values", values)
     if numbers.ndim not in {1, 2} or numbers.shape[-1] != len(tokens):
         given = f"of shape {numbers.shape}"
