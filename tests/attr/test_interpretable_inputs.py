@@ -135,7 +135,9 @@ def test_the_overlay_shows_borders_and_numbers(monkeypatch: pytest.MonkeyPatch) 
     try:
         assert [text.get_text() for text in ax.texts] == ["0", "7"]
         assert len(ax.images) == 3
-        left, right = (np.asarray(ax.images[0].get_array())[:, part].mean(axis=(0, 1)) for part in (slice(3), slice(3, 6)))
+        left, right = (
+            np.asarray(ax.images[0].get_array())[:, part].mean(axis=(0, 1)) for part in (slice(3), slice(3, 6))
+        )
         assert np.abs(left - right).max() > 0.1
     finally:
         plt.close(figure)

@@ -16,6 +16,7 @@ ROWS, COLUMNS = np.mgrid[0:16, 0:24]
 BUMP = np.exp(-((ROWS - 5) ** 2 + (COLUMNS - 7) ** 2) / 12.0)
 PIT = np.exp(-((ROWS - 10) ** 2 + (COLUMNS - 17) ** 2) / 16.0)
 MAP = 0.8 * BUMP - 0.5 * PIT
+FINE = np.kron(MAP, np.ones((2, 2)))
 IMAGE = np.stack([ROWS / 15.0, COLUMNS / 23.0, 0.5 + 0.5 * np.sin(COLUMNS / 3.0)], axis=2)
 SEGMENTS = (ROWS // 8) * 2 + COLUMNS // 12
 
@@ -47,7 +48,9 @@ def explanation(attributions: Any, inputs: Any = None, **more: Any) -> Explanati
     attributions = tensors(attributions)
     given = tensors(inputs) if inputs is not None else attributions
     first = attributions[0] if isinstance(attributions, tuple) else attributions
-    total = sum(a.reshape(len(a), -1).sum(1) for a in (attributions if isinstance(attributions, tuple) else (attributions,)))
+    total = sum(
+        a.reshape(len(a), -1).sum(1) for a in (attributions if isinstance(attributions, tuple) else (attributions,))
+    )
     settings = {
         "baselines": torch.zeros_like(first), "target": 1, "method": "integrated_gradients", "settings": {},
         "outputs": torch.stack([torch.zeros_like(total), total + 0.25], dim=1).double(),
@@ -108,7 +111,8 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
     "timeseries_colored": lambda: timeseries("colored_graph", cmap="coolwarm"),
     "mask_border_legend": masks,
     "regions": regions,
-    "image": lambda: plotted(MAP[None, None], IMAGE.mean(axis=2)[None, None]),
+    "image": lambda: plotted(FINE[None, None], np.kron(IMAGE.mean(axis=2), np.ones((2, 2)))[None, None]),
+    "image_coarse": lambda: plotted(MAP[None, None], (BUMP + PIT > 0.5)[None, None].astype(float)),
     "image_segments": lambda: plotted(
         MAP[None, None], IMAGE.mean(axis=2)[None, None], shown={"segments": SEGMENTS, "outlier_perc": 0}
     ),

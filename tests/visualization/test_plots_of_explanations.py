@@ -58,7 +58,7 @@ def test_embeddings_are_summed_for_each_token() -> None:
         found = explanation(np.ones((1, 3, 4)), ids, tokens=tokens)
         (view,) = views_of(found)
         assert (view.kind, view.values.tolist()) == ("text", [[4.0, 4.0, 4.0]])
-        figure, ax = found.plot()
+        _, ax = found.plot()
         words = [text.get_text() for text in ax.texts if text.get_text() in {"7", "8", "9", "a", "b"}]
         assert words == (["7", "8", "9"] if tokens is None else ["a", "b"])
     (view,) = views_of(explanation(np.ones((1, 3)), ids, names=("a", "b", "c")))
@@ -80,7 +80,9 @@ def test_categories_beside_numbers_are_one_table() -> None:
 def test_titles_tell_method_target_baseline_and_delta() -> None:
     def said(**more: Any) -> str:
         _, ax = explanation(RISKS[None].repeat(3, 0), **more).plot(2)
-        return ax.get_title().strip() + "|" + "".join(text.get_text() for text in ax.texts if "\u00b7" in text.get_text())
+        return (
+            ax.get_title().strip() + "|" + "".join(text.get_text() for text in ax.texts if "\u00b7" in text.get_text())
+        )
 
     assert said() == "integrated gradients, target 1|baseline 0 \u00b7 delta 1e\u221206"
     assert said(target=torch.tensor([4, 5, 6])).startswith("integrated gradients, target 6|")
@@ -103,7 +105,7 @@ def test_a_real_explanation_has_a_waterfall_from_baseline_to_prediction() -> Non
     ends = [bars[0].get_x(), bars[-1].get_x() + bars[-1].get_width()]
     expected = [model(baseline)[0, 2].item(), model(x)[1, 2].item()]
     np.testing.assert_allclose(ends, expected, atol=1e-8)
-    with pytest.raises(InvalidValueError, match="kind.*saliency.*complete"):
+    with pytest.raises(InvalidValueError, match=r"kind.*saliency.*complete"):
         pellucid.explain(model, x, method="saliency", target=0).plot(kind="waterfall")
 
 
@@ -165,12 +167,27 @@ def test_segments_are_outlined() -> None:
     assert {tuple(point) for line in lines for point in line} >= {(9.5, 3.5), (9.5, 15.5), (23.5, 3.5)}
 
 
+def test_a_coarse_image_is_outlined_and_a_fine_one_lies_below() -> None:
+    picture = np.zeros((16, 24))
+    picture[4:, 10:] = 1.0
+    _, ax = explanation(MAP[None, None], picture[None, None]).plot()
+    assert len(ax.images) == 1
+    assert len(ax.collections[0].get_segments()) == 12 + 14
+    _, ax = explanation(np.kron(MAP, np.ones((2, 2)))[None, None], np.kron(picture, np.ones((2, 2)))[None, None]).plot()
+    assert len(ax.images) == 2
+    assert not ax.collections
+
+
 def test_layers_are_enlarged_and_ordered() -> None:
     maps = np.zeros((5, 2, 3))
     maps[3], maps[1] = -2.0, 1.0
     ax = Figure().subplots()
     panels = v.draw_channels(ax, maps, image=np.zeros((8, 12, 3)), top=2)
-    assert [panel.get_title() for panel in panels] == ["all 5 channels\n\u22126", "channel 3\n\u221212", "channel 1\n+6"]
+    assert [panel.get_title() for panel in panels] == [
+        "all 5 channels\n\u22126",
+        "channel 3\n\u221212",
+        "channel 1\n+6",
+    ]
     assert panels[1].images[-1].get_array().shape == (8, 12)
     np.testing.assert_allclose(panels[0].images[-1].get_array(), -1.0)
 
@@ -238,7 +255,8 @@ def test_functions_name_what_they_refuse(call: Any, words: str) -> None:
     ax = Figure().subplots()
     with pytest.raises((InvalidValueError, InvalidTypeError), match=words):
         call(ax)
-    assert not (ax.images or ax.lines or ax.texts or ax.patches or ax.collections or ax.child_axes)
+    for artists in (ax.images, ax.lines, ax.texts, ax.patches, ax.collections, ax.child_axes):
+        assert not artists
 
 
 PLOTS: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
@@ -268,7 +286,7 @@ def test_several_inputs_are_drawn_below_each_other_or_one_by_kind() -> None:
     assert [panel.get_title() for panel in ax.child_axes] == ["input 0", "input 1"]
     _, only = found.plot(kind="table")
     assert len(only.patches) == 6
-    with pytest.raises(InvalidTypeError, match="limit.*2 inputs"):
+    with pytest.raises(InvalidTypeError, match=r"limit.*2 inputs"):
         found.plot(limit=1.0)
 
 

@@ -9,7 +9,17 @@ import pytest
 from pellucid import visualization
 from pellucid.visualization import colors, maps, tables, tokens
 from tests.visualization import drawings
-from tests.visualization.drawings import DRAWINGS, IMAGE, MAP, SERIES, SERIES_ATTR, TOKEN_ATTR, TOKENS, explanation
+from tests.visualization.drawings import (
+    DRAWINGS,
+    FINE,
+    IMAGE,
+    MAP,
+    SERIES,
+    SERIES_ATTR,
+    TOKEN_ATTR,
+    TOKENS,
+    explanation,
+)
 from tests.visualization.references import FOLDER, alike, check, rendered
 
 
@@ -29,7 +39,7 @@ def test_every_stored_picture_is_compared_and_small() -> None:
 def flipped(name: str) -> Any:
     """The same drawing of the opposite attributions."""
     return {
-        "image": lambda: drawings.plotted(-MAP[None, None], IMAGE.mean(axis=2)[None, None]),
+        "image": lambda: drawings.plotted(-FINE[None, None], FINE[None, None]),
         "series": lambda: drawings.plotted(-SERIES_ATTR[None], SERIES[None], names=("one", "two")),
         "text": lambda: drawings.plotted(-TOKEN_ATTR[None], tokens=(tuple(TOKENS),)),
         "table": lambda: drawings.plotted(-drawings.RISKS[None], drawings.RISKS[None], names=tuple(drawings.NAMES)),

@@ -34,7 +34,14 @@ def test_colours_are_those_of_captum(method: str, sign: str, monkeypatch: pytest
     captum = pytest.importorskip("captum.attr").visualization
     monkeypatch.setattr(mpl.cm, "get_cmap", mpl.colormaps.__getitem__, raising=False)  # what it lacks since 3.9
     _, theirs = captum.visualize_timeseries_attr(
-        ATTR, DATA, method=method, sign=sign, outlier_perc=5, cmap="viridis", use_pyplot=False, channel_labels=list("abc")
+        ATTR,
+        DATA,
+        method=method,
+        sign=sign,
+        outlier_perc=5,
+        cmap="viridis",
+        use_pyplot=False,
+        channel_labels=list("abc"),
     )
     for their, our in zip(np.ravel(theirs), drawn(method, sign, outlier_perc=5, cmap="viridis"), strict=True):
         found = our.collections[0]

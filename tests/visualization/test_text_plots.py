@@ -116,7 +116,9 @@ def test_special_tokens_and_repeats_keep_their_own_values() -> None:
 
 
 def test_what_cannot_be_seen_is_shown() -> None:
-    assert visible("a\tb\u200bc\u202ed\u0007") == "a⇥b〈200B〉c〈202E〉d〈0007〉".replace("〈", "\u2329").replace("〉", "\u232a")
+    assert visible("a\tb\u200bc\u202ed\u0007") == "a⇥b〈200B〉c〈202E〉d〈0007〉".replace("〈", "\u2329").replace(
+        "〉", "\u232a"
+    )
     assert visible("\U0001f469\u200d\U0001f4bb") == "\U0001f469\u200d\U0001f4bb"
     assert visible("  ") == "\u2423\u2423"
     assert visible("a b") == "a b"
@@ -177,7 +179,7 @@ def test_notebooks_display_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     shown: list[Any] = []
     ipython = types.ModuleType("IPython")
-    ipython.get_ipython = lambda: object()  # type: ignore[attr-defined]
+    ipython.get_ipython = object  # type: ignore[attr-defined]
     ipython.display = types.SimpleNamespace(display=shown.append)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     page = visualize_text([])

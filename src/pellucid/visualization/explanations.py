@@ -20,6 +20,7 @@ from pellucid.visualization.views import (
     names_of,
     outputs_of,
     picture_of,
+    target_of,
     title_of,
     tokens_of,
     totals_of,
@@ -113,10 +114,10 @@ def plot_view(
     if len(chosen) > 1 and name not in {"image", "beeswarm"}:
         why = f"a {name} picture shows one example"
         raise invalid_value("example", str(chosen), why, "one index, or several of an image")
-    arguments = several_images(view, chosen) if several else ARGUMENTS[name](explanation, view, chosen[0])
+    arguments = several_images(explanation, view, chosen) if several else ARGUMENTS[name](explanation, view, chosen[0])
     arguments["title"] = title_of(explanation, None if name == "beeswarm" or several else chosen[0])
     if ax is None:
-        ax = single_axis(size_of(picture, arguments))
+        ax = single_axis(size_of(picture, {**arguments, **options}))
     drawing(ax, **{**arguments, **options})
     return figure_of(ax), ax
 
@@ -138,14 +139,15 @@ def plot_several(
     return figure_of(ax), ax
 
 
-def several_images(view: View, chosen: list[int]) -> dict[str, Any]:
+def several_images(explanation: Explanation, view: View, chosen: list[int]) -> dict[str, Any]:
     """Return the arguments of a grid of images."""
     pictures = [picture_of(view, place) for place in chosen]
     found = [picture for picture in pictures if picture is not None]
+    targets = [(place, target_of(explanation, place)) for place in chosen]
     return {
         "attrs": [view.values[place] for place in chosen],
         "images": found if len(found) == len(chosen) else None,
-        "titles": [f"example {place}" for place in chosen],
+        "titles": [f"example {place}" + (f", target {target}" if target else "") for place, target in targets],
     }
 
 
@@ -200,7 +202,8 @@ def size_of(name: str, arguments: Mapping[str, Any]) -> tuple[float, float]:
     """Return width and height in inches that fit what is drawn: columns, channels, words, or a grid of images."""
     width, height = SIZES[name]
     if name in {"table", "waterfall", "beeswarm"}:
-        return width, 1.3 + 0.3 * min(len(arguments["names"]), 21 if name == "table" else 13)
+        top = arguments.get("top", 20 if name == "table" else 12)
+        return width, 1.3 + 0.3 * min(len(arguments["names"]), top + 1)
     if name == "series":
         return width, 1.5 + 0.95 * min(len(arguments["attr"]), 12)
     if name == "text":
@@ -211,7 +214,7 @@ def size_of(name: str, arguments: Mapping[str, Any]) -> tuple[float, float]:
         across, cell = columns_of(None, cells), 2.1
     elif name == "layer":
         pixels = arguments["attr"][0] if arguments["image"] is None else arguments["image"]
-        cells = 1 + min(len(arguments["attr"]), 11)
+        cells = 1 + min(len(arguments["attr"]), arguments.get("top", 11))
         across = columns_of(None, cells, most=6)
         cell = width / across
     else:

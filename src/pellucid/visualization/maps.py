@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 PALE = 0.6
 """What black becomes below a map: colours on it, and white, stay apart from it."""
 
+COARSE = 24
+"""Pixels a side below which an image is outlined, light against dark, where it would blur the colours of the map."""
+
 
 def draw_attribution(
     ax: Axes,
@@ -53,7 +56,8 @@ def draw_attribution(
     """Draw a signed heat map on an axis, with a colour bar in the unit of the attributions.
 
     Blue pixels lower the explained output, orange ones raise it, and white is zero. Over an image, which is
-    drawn in pale grey, the opacity of a pixel grows with its magnitude.
+    drawn in pale grey, the opacity of a pixel grows with its magnitude. Of a coarse image, below 24 pixels a side,
+    lines between its light and its dark parts are drawn instead.
 
     Example:
         >>> import numpy
@@ -242,12 +246,15 @@ def draw_channels(
 
 
 def draw_map(ax: Axes, values: FloatArray, bound: float, grey: FloatArray | None) -> AxesImage:
-    """Draw a map in signed colours, over a grey image if there is one."""
+    """Draw a map in signed colours, over a grey image if there is one; a coarse one is outlined instead."""
     opacity: FloatArray | None = None
-    if grey is not None:
+    if grey is not None and min(grey.shape) >= COARSE:
         ax.imshow(grey, cmap="gray", vmin=0.0, vmax=1.0)
         opacity = np.clip(np.abs(values) / bound, 0.0, 1.0) ** 0.5
-    return ax.imshow(values, cmap=signed_colormap(), vmin=-bound, vmax=bound, alpha=opacity)
+    heat_map = ax.imshow(values, cmap=signed_colormap(), vmin=-bound, vmax=bound, alpha=opacity)
+    if grey is not None and opacity is None:
+        draw_segments(ax, (grey > (grey.min() + grey.max()) / 2.0).astype(np.int64))
+    return heat_map
 
 
 def upsampled(maps: FloatArray, size: tuple[int, ...]) -> FloatArray:

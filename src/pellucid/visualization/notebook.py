@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from pellucid.visualization.explanations import plot_explanation, text_of
 from pellucid.visualization.figures import png_bytes
-from pellucid.visualization.tokens import tokens_html
-from pellucid.visualization.views import title_of, views_of
+from pellucid.visualization.tokens import legend_html, tokens_html, word_limit
+from pellucid.visualization.views import View, title_of, views_of
+from pellucid.visualization.words import words_of
 
 if TYPE_CHECKING:
     from pellucid.explanation import Explanation
@@ -47,21 +48,28 @@ def explanation_html(explanation: Explanation, kind: str | None = None) -> str:
     count = len(views[0].values)
     single = views[0].kind if len(views) == 1 else "several"
     if single == "text" and kind is None:
-        places = range(min(SHOWN, count))
-        parts = [text_of(explanation, views[0], place) for place in places]
-        titles = [title_of(explanation, place).partition("\n")[0] for place in places]
-        body = "".join(
-            f'<div style="{SOFT}">{html.escape(title)}</div>{tokens_html(**part)}'
-            for title, part in zip(titles, parts, strict=True)
-        )
+        shown = min(SHOWN, count)
+        body = texts_html(explanation, views[0], shown)
     else:
-        places = range(min(SHOWN, count) if single == "image" and kind is None else 1)
-        figure, _ = plot_explanation(explanation, list(places), kind=kind)
+        shown = min(SHOWN, count) if single == "image" and kind is None else 1
+        figure, _ = plot_explanation(explanation, list(range(shown)), kind=kind)
         data = base64.b64encode(png_bytes(figure, dpi=110)).decode("ascii")
         alt = html.escape(title_of(explanation, 0).replace("\n", ", "))
         body = f'<img style="max-width:100%;height:auto" alt="{alt}" src="data:image/png;base64,{data}">'
-    told = f'<figcaption style="{SOFT}">{caption(explanation, len(places))}</figcaption>'
-    return f'<figure style="{STYLE}">{body}{told}</figure>'
+    told = caption(explanation, count if kind == "beeswarm" else shown)
+    return f'<figure style="{STYLE}">{body}<figcaption style="{SOFT}">{told}</figcaption></figure>'
+
+
+def texts_html(explanation: Explanation, view: View, shown: int) -> str:
+    """Return the first texts, all on one scale, each below its target, and the meaning of the colours."""
+    parts = [text_of(explanation, view, place) for place in range(shown)]
+    limit = max(word_limit(words_of(part["tokens"], part["values"][None], merge=True), None) for part in parts)
+    titles = [title_of(explanation, place).partition("\n")[0] for place in range(shown)]
+    bodies = [
+        f'<div style="{SOFT}">{html.escape(title)}</div>{tokens_html(**part, limit=limit)}'
+        for title, part in zip(titles, parts, strict=True)
+    ]
+    return "".join(bodies) + legend_html(limit)
 
 
 def caption(explanation: Explanation, shown: int) -> str:

@@ -134,6 +134,16 @@ def tokens_html(
     return "\n".join(paragraphs)
 
 
+def legend_html(limit: float) -> str:
+    """Return a strip from the colour of -limit over none to that of limit, with numbers."""
+    strip = f"linear-gradient(90deg,{token_colour(-limit, limit)},transparent,{token_colour(limit, limit)})"
+    bar = f'<span style="display:inline-block;width:9em;height:.7em;border-radius:4px;background:{strip}"></span>'
+    return (
+        f'<div style="font-size:12.5px;opacity:.8;margin-top:.5em">lowers {signed_number(-limit)} {bar} '
+        f"{signed_number(limit)} raises the output</div>"
+    )
+
+
 def word_html(word: Word, row: int, bound: float) -> str:
     """Return one word as a span on the colour of its value, with a space before it unless it continues another."""
     value = word.values[row]
