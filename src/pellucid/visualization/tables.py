@@ -73,7 +73,7 @@ def draw_bars(
     rows = np.arange(len(sizes))
     bars = ax.barh(rows, sizes, color=[RISE if size > 0 else FALL for size in sizes], height=0.7)
     ax.bar_label(bars, [signed_number(size) for size in sizes], padding=3, fontsize="small")
-    ax.set_yticks(rows, labels)
+    ax.set_yticks(rows, labels, parse_math=False)
     ax.invert_yaxis()
     ax.set_xlim(-1.45 * bound, 1.45 * bound)  # room for the numbers beside the longest bars
     style_bars(ax)
