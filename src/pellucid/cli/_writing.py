@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pellucid import Explanation
 
 
-SIDE = 2.9  # inches of one heat map
+SIZES = {"image": (2.9, 3.2), "text": (5.2, 2.2)}  # width and height of one panel in inches
 DPI = 110
 
 
@@ -139,7 +139,7 @@ def _axes(count: int, subject: Subject) -> tuple[Figure, list[Axes]]:
     from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: PLC0415  (it draws)
 
     # numbers at the ends of neighbouring colour bars need room, so panels stand apart
-    width, height = (SIDE, SIDE + 0.3) if subject.kind == "image" else (5.2, 4.4)
+    width, height = SIZES.get(subject.kind, (5.2, 4.4))
     figure = Figure(figsize=(width * count, height), layout=ConstrainedLayoutEngine(wspace=0.18))
     return figure, list(figure.subplots(1, count, squeeze=False)[0])
 
