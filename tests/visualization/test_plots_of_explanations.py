@@ -52,6 +52,59 @@ def test_a_series_with_its_channels_last_is_turned() -> None:
     assert view.values[0, 0].tolist() == np.arange(0.0, 60.0, 2).tolist()
 
 
+@pytest.mark.parametrize(
+    ("shape", "kinds"),
+    [
+        ((4, 30), ["table", "series", "waterfall", "beeswarm"]),
+        ((4, 2, 30), ["series", "image"]),
+        ((4, 20, 20), ["image", "series"]),
+        ((4, 3, 9, 9), ["image", "layer"]),
+        ((4, 1, 9, 9), ["image", "layer"]),
+    ],
+)
+def test_another_kind_on_request(shape: tuple[int, ...], kinds: list[str]) -> None:
+    values = np.arange(float(np.prod(shape))).reshape(shape)
+    for kind in kinds:
+        explanation(values).plot(kind=kind)
+    _, ax = explanation(values[:, :1] if len(shape) == 3 else values).plot(kind="series" if len(shape) < 4 else "layer")
+    if len(shape) < 4:
+        row = values[0] if len(shape) == 2 else values[0, 0]
+        assert ax.child_axes[0].lines[-1].get_ydata().tolist() == row.tolist()
+
+
+def test_one_map_of_a_layer_lies_over_the_image() -> None:
+    found = explanation(np.arange(6.0).reshape(1, 1, 2, 3), IMAGE.transpose(2, 0, 1)[None].repeat(2, 2).repeat(2, 3))
+    (view,) = views_of(found)
+    assert view.kind == "image"
+    assert view.values.shape == (1, 32, 48, 1)
+    _, ax = found.plot()
+    assert len(ax.images) == 2
+    assert float(ax.images[-1].get_array().max()) == pytest.approx(5.0)
+    _, ax = found.plot(kind="layer")
+    assert [panel.get_title() for panel in ax.child_axes[:1]] == ["one channel\n+15"]
+    assert len(ax.child_axes) == 2  # the map and its colour bar
+
+
+def test_targets_of_every_form_have_waterfalls() -> None:
+    for target, outputs in (
+        (torch.tensor([1, 0]), torch.tensor([[0.0, 2.0], [3.0, 0.0]])),
+        ((0, 1), torch.tensor([[[0.0, 2.0]], [[0.0, 3.0]]])),
+        (None, torch.tensor([2.0, 3.0])),
+    ):
+        _, ax = explanation(RISKS[None].repeat(2, 0), target=target, outputs=outputs).plot(1, kind="waterfall")
+        last = ax.containers[0][-1]
+        assert last.get_x() + last.get_width() == pytest.approx(3.0, abs=1e-5)
+    with pytest.raises(InvalidValueError, match=r"kind.*does not tell"):
+        explanation(RISKS[None], target=7).plot(kind="waterfall")
+
+
+def test_texts_of_a_notebook_share_one_scale() -> None:
+    found = explanation(np.array([[1.0, 0.0], [0.5, 4.0]]), tokens=(("a", "b"), ("c", "d")))
+    page = found._repr_html_()
+    shades = [float(alpha) for alpha in re.findall(r"rgba\(224, 106, 6, ([0-9.]+)\);border", page)]
+    np.testing.assert_allclose(shades, [0.85 / 4, 0.0, 0.85 / 8, 0.85], atol=1e-3)
+
+
 def test_embeddings_are_summed_for_each_token() -> None:
     ids = np.array([[7, 8, 9]])
     for tokens in (None, (("a", "b"),)):
@@ -99,12 +152,15 @@ def test_titles_tell_method_target_baseline_and_delta() -> None:
 def test_a_real_explanation_has_a_waterfall_from_baseline_to_prediction() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Tanh(), torch.nn.Linear(5, 3)).double()
     x, baseline = torch.randn(2, 6, dtype=torch.float64), torch.randn(1, 6, dtype=torch.float64)
-    found = pellucid.explain(model, x, baselines=baseline, target=2, n_steps=200)
+    found = pellucid.explain(model, x, baselines=baseline, target=2, n_steps=3)
+    assert found.delta[1].abs() > 1e-5  # few steps: the gap has a bar of its own, and both ends are exact
     _, ax = found.plot(1, kind="waterfall")
     bars = ax.containers[0]
     ends = [bars[0].get_x(), bars[-1].get_x() + bars[-1].get_width()]
+    if len(bars) == 6:  # too small to be seen
+        ends[1] -= float(found.delta[1])
     expected = [model(baseline)[0, 2].item(), model(x)[1, 2].item()]
-    np.testing.assert_allclose(ends, expected, atol=1e-8)
+    np.testing.assert_allclose(ends, expected, atol=1e-12)
     with pytest.raises(InvalidValueError, match=r"kind.*saliency.*complete"):
         pellucid.explain(model, x, method="saliency", target=0).plot(kind="waterfall")
 

@@ -150,6 +150,9 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"alpha_overlay": 2}, InvalidValueError, "alpha_overlay"),
     ({"cmap": "none such"}, InvalidValueError, "cmap"),
     ({"fig_size": (0, 1)}, InvalidValueError, "fig_size"),
+    ({"linewidht": 3}, InvalidTypeError, "linewidht"),
+    ({"linewidth": "thick"}, InvalidValueError, "linewidth"),
+    ({"linestyle": "none such", "method": "colored_graph"}, InvalidValueError, "linestyle"),
     ({"plt_fig_axis": 3}, InvalidTypeError, "plt_fig_axis"),
     ({"plt_fig_axis": (Figure(), [Figure().subplots()])}, InvalidValueError, "plt_fig_axis.*3 panels"),
 ]

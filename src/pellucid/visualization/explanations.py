@@ -86,16 +86,13 @@ def plot_explanation(
         check_choice("kind", kind, tuple(KINDS))
     if ax is not None:
         figure_of(ax)
-    views = views_of(explanation)
-    chosen = chosen_examples(explanation, example)
+    data = None if kind is None else KINDS[kind][0]
+    views = views_of(explanation, data)
+    chosen = chosen_examples(len(views[0].values), example)
     given = dict(options or {})
-    if len(views) == 1:
-        return plot_view(explanation, views[0], chosen, ax, kind, given)
-    if kind is not None:
-        views = [view for view in views if view.kind == KINDS[kind][0]]
-    if len(views) < 2:
-        view = views[0] if views else views_of(explanation)[0]
-        return plot_view(explanation, view, chosen, ax, kind, given)
+    fitting = [view for view in views if view.kind == data] or views
+    if len(fitting) == 1 or kind is not None:
+        return plot_view(explanation, fitting[0], chosen, ax, kind, given)
     return plot_several(explanation, views, chosen, ax, given)
 
 
@@ -155,8 +152,8 @@ def waterfall(explanation: Explanation, view: View, place: int) -> dict[str, Any
     """Return the arguments of a waterfall; only attributions that promise a sum have one."""
     outputs = outputs_of(explanation)
     if explanation.delta is None or outputs is None or len(explanation.delta) != len(outputs):
-        why = f"{explanation.method} does not say what its values sum to"
-        raise invalid_value("kind", "'waterfall'", why, "kind='table', or a complete method")
+        why = f"{explanation.method} does not tell here what the values of each example sum to"
+        raise invalid_value("kind", "'waterfall'", why, "kind='table', or an explanation by a complete method")
     end = float(outputs[place])
     start = end - float(totals_of(explanation)[place]) + float(explanation.delta[place])
     return {"values": view.values[place], "names": labels_of(explanation, view, place), "start": start, "end": end}
@@ -194,8 +191,9 @@ ARGUMENTS: dict[str, Callable[[Explanation, View, int], dict[str, Any]]] = {
 
 
 def series_names(explanation: Explanation, view: View) -> list[str] | None:
-    """Return the names of a series' channels, if they were given."""
-    return None if explanation.names is None else names_of(explanation, view)
+    """Return the names of a series' channels, if there is one for each."""
+    names = explanation.names
+    return list(names) if names is not None and len(names) == view.values.shape[1] else None
 
 
 def size_of(name: str, arguments: Mapping[str, Any]) -> tuple[float, float]:
@@ -214,7 +212,7 @@ def size_of(name: str, arguments: Mapping[str, Any]) -> tuple[float, float]:
         across, cell = columns_of(None, cells), 2.1
     elif name == "layer":
         pixels = arguments["attr"][0] if arguments["image"] is None else arguments["image"]
-        cells = 1 + min(len(arguments["attr"]), arguments.get("top", 11))
+        cells = 1 + min(len(arguments["attr"]), arguments.get("top", 11)) if len(arguments["attr"]) > 1 else 1
         across = columns_of(None, cells, most=6)
         cell = width / across
     else:
@@ -223,10 +221,8 @@ def size_of(name: str, arguments: Mapping[str, Any]) -> tuple[float, float]:
     return cell * across, 1.2 + (cell * aspect + 0.25) * -(-cells // across)
 
 
-def chosen_examples(explanation: Explanation, example: int | Sequence[int] | None) -> list[int]:
+def chosen_examples(count: int, example: int | Sequence[int] | None) -> list[int]:
     """Return the examples to draw as indices from 0."""
-    count = len(explanation.outputs) if explanation.outputs.dim() else 1
-    count = min(len(view.values) for view in views_of(explanation)) or count
     wanted = [0] if example is None else list(example) if isinstance(example, Sequence) else [example]
     if not wanted:
         raise invalid_value("example", "empty", "there is nothing to draw", "an index or several")

@@ -9,6 +9,7 @@ from pellucid.errors import invalid_type, invalid_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
     from matplotlib.colorbar import Colorbar
     from matplotlib.figure import Figure, FigureBase
     from matplotlib.image import AxesImage
@@ -113,8 +114,7 @@ def style_bar(colorbar: Colorbar, bound: float, label: str) -> None:
 
 def bar_in(
     axis: Axes,
-    mappable: Any,
-    bound: float,
+    mappable: ScalarMappable,
     *,
     anchor: tuple[float, float],
     down: float,
@@ -126,8 +126,7 @@ def bar_in(
 
     Args:
         axis: The axis that the bar belongs to.
-        mappable: What is drawn in colours from -bound to bound, or their colour map.
-        bound: The magnitude that has the full colour.
+        mappable: What is drawn in colours from -limit to limit.
         anchor: The place, in shares of the axis; the bar is centred at it, or begins there if it is at the left.
         down: By how many points the bar lies below the place.
         label: What stands below the bar.
@@ -137,18 +136,14 @@ def bar_in(
     Returns:
         The colour bar.
     """
-    from matplotlib.cm import ScalarMappable  # noqa: PLC0415 - draws
-    from matplotlib.colors import Colormap, Normalize  # noqa: PLC0415
-    from matplotlib.transforms import Affine2D, ScaledTranslation  # noqa: PLC0415
+    from matplotlib.transforms import Affine2D, ScaledTranslation  # noqa: PLC0415 - draws
 
     figure = figure_of(axis)
     points = Affine2D().scale(1 / 72) + figure.dpi_scale_trans + ScaledTranslation(*anchor, cast(Any, axis.transAxes))
     left = -width / 2 if anchor[0] else 0.0
     space = axis.inset_axes((left, -down - 8.0, width, 8.0), transform=points)
-    if isinstance(mappable, Colormap):
-        mappable = ScalarMappable(Normalize(-bound, bound), mappable)
     colorbar = figure.colorbar(mappable, cax=space, orientation="horizontal", extend=extend)
-    style_bar(colorbar, bound, label)
+    style_bar(colorbar, float(mappable.get_clim()[1]), label)
     return colorbar
 
 

@@ -101,7 +101,7 @@ def draw_attribution(
         draw_segments(ax, borders)
     beyond = extension(values, bound)
     if ax.get_axes_locator() is not None:  # part of another axis
-        bar_in(ax, heat_map, bound, anchor=(0.5, 0.0), down=8, extend=beyond)
+        bar_in(ax, heat_map, anchor=(0.5, 0.0), down=8, extend=beyond)
     elif (colorbar := bar_below(ax, heat_map, extend=beyond)) is not None:
         style_bar(colorbar, bound, "attribution")
     if not values.any():
@@ -167,7 +167,7 @@ def draw_images(
     for panel in panels[len(maps) :]:
         panel.set_axis_off()
     beyond = extension(np.concatenate([values.ravel() for values in maps]), bound)
-    bar_in(ax, heat_map, bound, anchor=(0.5, 0.0), down=10, extend=beyond)
+    bar_in(ax, heat_map, anchor=(0.5, 0.0), down=10, extend=beyond)
     titled(ax, title, above=0.0 if titles is None else 16.0)
     return panels[: len(maps)]
 
@@ -220,27 +220,31 @@ def draw_channels(
     check_each("names", names, len(values))
     check_whole("top", top, 1)
     grey = None if image is None else pale(picture("image", image).mean(axis=2))
-    order = np.argsort(-np.abs(values).sum(axis=(1, 2)), kind="stable")[:top]
-    heads = [f"all {len(values)} channels"] + [f"channel {i}" if names is None else str(names[i]) for i in order]
+    single = len(values) == 1
+    order = np.argsort(-np.abs(values).sum(axis=(1, 2)), kind="stable")[: 0 if single else top]
+    heads = ["one channel" if single else f"all {len(values)} channels"]
+    heads += [f"channel {i}" if names is None else str(names[i]) for i in order]
     maps = [values.sum(axis=0), *values[order]]
     shown = maps if grey is None else list(upsampled(np.stack(maps), grey.shape))
-    single = (attribution_limit(shown[0]), attribution_limit(*shown[1:]))
-    bounds = single if limit is None else (checked_limit(limit, shown[0]),) * 2
-    figure = figure_of(ax)
+    groups = [("sum of all channels", shown[:1]), ("single channels", shown[1:])][: 1 if single else 2]
+    bounds = [attribution_limit(*group) if limit is None else checked_limit(limit, group[0]) for _, group in groups]
+    width = min(BAR_WIDTH, 0.32 * ax.get_window_extent().width / figure_of(ax).dpi * 72)
     across = columns_of(None, len(maps), most=6)
     panels = split(ax, -(-len(maps) // across), across, gap=(0.3, 0.1))
     for index, panel in enumerate(panels[: len(maps)]):
         bare_axis(panel)
         heat_map = draw_map(panel, shown[index], bounds[index > 0], grey)
         panel.set_title(f"{heads[index]}\n{signed_number(float(maps[index].sum()))}", fontsize="x-small", pad=3)
-        if index == 0:
-            label, beyond = "sum of all channels", extension(shown[0], bounds[0])
-            width = min(BAR_WIDTH, 0.32 * ax.get_window_extent().width / figure.dpi * 72)
-            bar_in(ax, heat_map, bounds[0], anchor=(0.2, 0.0), down=10, label=label, extend=beyond, width=width)
+        if index in {0, len(maps) - 1}:
+            name, group = groups[index > 0]
+            beyond = extension(np.stack(group), bounds[index > 0])
+            place = (0.5 if single else 0.8 if index else 0.2, 0.0)
+            label = "attribution" if single else name
+            bar_in(ax, heat_map, anchor=place, down=10, label=label, extend=beyond, width=width)
     for panel in panels[len(maps) :]:
         panel.set_axis_off()
-    beyond = extension(np.concatenate([part.ravel() for part in shown[1:]]), bounds[1])
-    bar_in(ax, heat_map, bounds[1], anchor=(0.8, 0.0), down=10, label="single channels", extend=beyond, width=width)
+    if not values.any():
+        write_note(panels[0], "all attributions are zero")
     titled(ax, title, above=26.0)
     return panels[: len(maps)]
 

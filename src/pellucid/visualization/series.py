@@ -70,7 +70,7 @@ def draw_series(
         set_room(strip, line, 0.12)
     style_series(strips, names)
     beyond = extension(series.attr, bound)
-    bar_in(ax, stripes, bound, anchor=(0.5, 0.0), down=30, extend=beyond)
+    bar_in(ax, stripes, anchor=(0.5, 0.0), down=30, extend=beyond)
     if not np.any(series.attr):
         write_note(strips[0], "all attributions are zero")
     titled(ax, title)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +109,7 @@ def visualize_timeseries_attr(
     options = Options(outlier_perc, cmap, alpha_overlay, show_colorbar)
     check_options(options)
     check_size(fig_size)
+    check_line(method, pyplot_kwargs)
     series = series_of(attr, data, x_values, channel_labels, channels_last)
     panels = 1 if method == "overlay_combined" else len(series.data)
     given = None if plt_fig_axis is None else given_axes(plt_fig_axis, panels)
@@ -155,6 +156,21 @@ def series_of(
         why = f"there are {len(shown)} channels"
         raise invalid_value("channel_labels", given, why, "a name for each, or another channels_last")
     return Series(values, shown, places, labels)
+
+
+def check_line(method: str, options: Mapping[str, Any]) -> None:
+    """Refuse what a line cannot be drawn with, before there is a figure."""
+    from matplotlib.collections import LineCollection  # noqa: PLC0415 - draws
+    from matplotlib.lines import Line2D  # noqa: PLC0415
+
+    for name, value in options.items():
+        try:
+            LineCollection([], **{name: value}) if method == "colored_graph" else Line2D([], [], **{name: value})
+        except (AttributeError, TypeError):
+            why = "lines have no such property, or none of this type"
+            raise invalid_type(name, repr(value), why, "an argument of plot(), such as linewidth=2") from None
+        except ValueError as error:
+            raise invalid_value(name, repr(value), f"matplotlib says: {error}", "another value") from None
 
 
 def given_axes(plt_fig_axis: Any, panels: int) -> tuple[Figure, list[Axes]]:

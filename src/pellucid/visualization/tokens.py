@@ -17,6 +17,7 @@ from pellucid.visualization.words import Word, direction, token_values, words_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
     from matplotlib.font_manager import FontProperties
     from matplotlib.text import Annotation
 
@@ -82,7 +83,7 @@ def draw_tokens(
             pen.new_line()
         written += [pen.write_word(word, word.values[row] / bound) for word in words]
         pen.new_line(1.35 if targets is not None else 1.0)
-    bar_in(ax, signed_colormap(), bound, anchor=(0.0, 1.0), down=pen.down - FONT_SIZE)
+    bar_in(ax, signed_scale(bound), anchor=(0.0, 1.0), down=pen.down - FONT_SIZE)
     if not rows.any():
         write_note(ax, "all attributions are zero")
     titled(ax, title)
@@ -152,6 +153,14 @@ def word_html(word: Word, row: int, bound: float) -> str:
         style += ";opacity:.6;font-style:italic"
     span = f'<span style="{style}" title="{signed_number(value)}">{html.escape(word.text)}</span>'
     return f" {span}" if word.begins else span
+
+
+def signed_scale(bound: float) -> ScalarMappable:
+    """Return the colours of words, from -bound to bound."""
+    from matplotlib.cm import ScalarMappable  # noqa: PLC0415 - draws
+    from matplotlib.colors import Normalize  # noqa: PLC0415
+
+    return ScalarMappable(Normalize(-bound, bound), signed_colormap())
 
 
 def token_colour(value: float, bound: float) -> str:

@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pellucid.errors import invalid_type, invalid_value
+from pellucid._core.output import accept_target, select
+from pellucid.errors import InvalidTypeError, InvalidValueError, invalid_type, invalid_value
 from pellucid.visualization.figures import MINUS
+from pellucid.visualization.maps import upsampled
 from pellucid.visualization.normalize import FloatArray
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ COLOURS = (1, 3)
 """Numbers of channels that an image has."""
 
 FEW = 16
-"""So many rows at most, and at least twice as many columns, make a series of channels and not an image."""
+"""So many channels at most, and at least twice as many points, make a series and not an image."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,25 @@ class View:
     inputs: FloatArray | None
 
 
-def views_of(explanation: Explanation) -> list[View]:
-    """Return one view for each input; tables side by side, such as categories and numbers, are one table."""
+def views_of(explanation: Explanation, kind: str | None = None) -> list[View]:
+    """Return one view for each input; tables side by side, such as categories and numbers, are one table.
+
+    Args:
+        explanation: what is shown.
+        kind: taken instead of the most likely kind by inputs whose shape allows it.
+
+    Returns:
+        The views, in the order of the inputs.
+
+    Raises:
+        InvalidValueError: if there is no picture of the shape of an input.
+    """
     values, inputs = parts_of(explanation.attributions), parts_of(explanation.inputs)
     paired = inputs if len(inputs) == len(values) else [None] * len(values)
-    views = [view_of(a, x, explanation) for a, x in zip(values, paired, strict=True)]
+    views = []
+    for attributions, given in zip(values, paired, strict=True):
+        possible = possible_views(attributions, given, explanation)
+        views.append(next((view for view in possible if view.kind == kind), possible[0]))
     if len(views) > 1 and all(view.kind == "table" for view in views):
         held = [view.inputs for view in views if view.inputs is not None]
         joined = np.concatenate(held, axis=1) if len(held) == len(views) else None
@@ -51,49 +67,65 @@ def views_of(explanation: Explanation) -> list[View]:
     return views
 
 
-def view_of(attributions: Tensor, inputs: Tensor | None, explanation: Explanation) -> View:
-    """Say what one tensor of attributions is, and bring it into the form of its kind."""
+def possible_views(attributions: Tensor, inputs: Tensor | None, explanation: Explanation) -> list[View]:
+    """Return what one tensor of attributions may be, the most likely first."""
     values = array_of(attributions)
-    shape = values.shape
-    same = inputs is not None and tuple(inputs.shape) == shape
-    counted = inputs is not None and not inputs.is_floating_point()
-    if counted and inputs is not None and values.ndim == inputs.dim() + 1:
+    same = inputs is not None and inputs.shape == attributions.shape
+    ids = inputs if inputs is not None and not inputs.is_floating_point() else None
+    if ids is not None and values.ndim == ids.dim() + 1:
         values, same = values.sum(axis=-1), True  # one value per token: its embedding is summed
     held = array_of(inputs) if same and inputs is not None else None
-    if explanation.tokens is not None and values.ndim in {2, 3}:
-        return View("text", values.sum(axis=-1) if values.ndim == 3 else values, None)
+    worded = explanation.tokens is not None
+    if values.ndim == 3 and worded:
+        return [View("text", values.sum(axis=-1), None), *spread_views(values, held)]
     if values.ndim <= 2:
-        rows = values.reshape(len(values), -1)
-        kind = "text" if counted and explanation.names is None and values.ndim == 2 else "table"
-        return View(kind, rows, None if held is None else held.reshape(rows.shape))
+        return flat_views(values.reshape(len(values), -1), held, worded, ids is not None and explanation.names is None)
     if values.ndim == 3:
-        return series_or_image(values, held)
-    if values.ndim == 4 and same and shape[1] in COLOURS:
-        return View("image", values.transpose(0, 2, 3, 1), None if held is None else held.transpose(0, 2, 3, 1))
+        return spread_views(values, held)
     if values.ndim == 4:
-        return View("layer", values, None)
-    given = f"of values of shape {shape[1:]} per example"
+        return deep_views(values, held, inputs)
+    given = f"of values of shape {values.shape[1:]} per example"
     why = "pictures are drawn of features, tokens, series, images and layers with channels"
-    raise invalid_value(
-        "explanation", given, why, "a part of explanation.attributions to a function of pellucid.visualization"
-    )
+    advice = "a part of explanation.attributions to a function of pellucid.visualization"
+    raise invalid_value("explanation", given, why, advice)
 
 
-def series_or_image(values: FloatArray, held: FloatArray | None) -> View:
-    """Tell (C, T), (T, C) and (H, W) apart by their proportions."""
+def flat_views(rows: FloatArray, held: FloatArray | None, worded: bool, counted: bool) -> list[View]:
+    """Return what (N, F) may be: a text if there are tokens or unnamed integers, a table, a series of one channel."""
+    held = None if held is None else held.reshape(rows.shape)
+    table = View("table", rows, held)
+    text = [View("text", rows, held)] if worded or counted else []
+    return [*text, table, View("series", rows[:, None], None if held is None else held[:, None])]
+
+
+def spread_views(values: FloatArray, held: FloatArray | None) -> list[View]:
+    """Return what (N, A, B) may be: a series (C, T) or (T, C), or an image (H, W), told apart by proportions."""
     rows, columns = values.shape[1:]
-    if rows <= FEW and columns >= 2 * rows:
-        return View("series", values, held)
-    if columns <= FEW and rows >= 2 * columns:
-        return View("series", values.transpose(0, 2, 1), None if held is None else held.transpose(0, 2, 1))
-    return View("image", values[..., None], None if held is None else held[..., None])
+    image = View("image", values[..., None], None if held is None else held[..., None])
+    if rows > columns:
+        values, held = values.transpose(0, 2, 1), None if held is None else held.transpose(0, 2, 1)
+    series = View("series", values, held)
+    few, many = sorted((rows, columns))
+    return [series, image] if few <= FEW and many >= 2 * few else [image, series]
 
 
-def names_of(explanation: Explanation, view: View, offset: int = 0) -> list[str]:
+def deep_views(values: FloatArray, held: FloatArray | None, inputs: Tensor | None) -> list[View]:
+    """Return what (N, C, H, W) may be: an image of the inputs' shape, one map laid over them, or a layer."""
+    layer = View("layer", values, None)
+    pictured = inputs is not None and inputs.dim() == 4 and inputs.shape[1] in COLOURS
+    if held is not None and values.shape[1] in COLOURS:
+        return [View("image", values.transpose(0, 2, 3, 1), held.transpose(0, 2, 3, 1)), layer]
+    if values.shape[1] == 1 and pictured and inputs is not None:
+        enlarged = upsampled(values[:, 0], tuple(inputs.shape[2:]))
+        return [View("image", enlarged[..., None], array_of(inputs).transpose(0, 2, 3, 1)), layer]
+    return [layer]
+
+
+def names_of(explanation: Explanation, view: View) -> list[str]:
     """Return the names of a table's columns, as given or by number."""
     count = view.values.shape[1]
     if explanation.names is None:
-        return [f"feature {offset + place}" for place in range(count)]
+        return [f"feature {place}" for place in range(count)]
     if len(explanation.names) != count:
         given = f"of length {len(explanation.names)}"
         raise invalid_value("names", given, f"the table has {count} columns", "one name for each column")
@@ -134,17 +166,13 @@ def layer_picture(explanation: Explanation, example: int) -> FloatArray | None:
 
 
 def outputs_of(explanation: Explanation) -> FloatArray | None:
-    """Return the explained output of each example, shape (N,), if it is one of the recorded outputs."""
-    outputs, target = explanation.outputs.detach().cpu().double(), explanation.target
-    if outputs.dim() == 1 or (outputs.dim() == 2 and outputs.shape[1] == 1 and target in {None, 0}):
-        return array_of(outputs.reshape(-1))
-    if outputs.dim() != 2:
+    """Return the explained output of each example, shape (N,), if the recorded outputs tell it."""
+    outputs = explanation.outputs.detach()
+    try:
+        chosen = select(outputs, accept_target(explanation.target, len(outputs)))
+    except (InvalidValueError, InvalidTypeError):  # a neuron, or a target inside something else
         return None
-    if isinstance(target, int):
-        return array_of(outputs[:, target])
-    if isinstance(target, Tensor) and target.dim() <= 1 and target.numel() in {1, len(outputs)}:
-        return array_of(outputs.gather(1, target.cpu().long().reshape(-1, 1).expand(len(outputs), 1))[:, 0])
-    return None
+    return array_of(chosen.reshape(-1)) if chosen.numel() == len(outputs) else None
 
 
 def totals_of(explanation: Explanation) -> FloatArray:
