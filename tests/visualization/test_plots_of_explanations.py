@@ -1,5 +1,6 @@
 """What ``plot()`` chooses, says and refuses; tables, grids, layers and curves number by number."""
 
+import dataclasses
 import html
 import re
 import warnings
@@ -144,7 +145,7 @@ def test_titles_tell_method_target_baseline_and_delta() -> None:
     assert said(target=None).startswith("integrated gradients|")
     assert "baseline as given" in said(baselines=torch.tensor([[0.0, 1, 2, 3, 4, 5]]))
     assert "baseline \u22121 " in said(baselines=torch.full((1, 6), -1.0))
-    assert "baseline of its own" in said(baselines=torch.randn(3, 6))
+    assert "baseline as given" in said(baselines=torch.randn(3, 6))
     assert "baseline of 7 examples" in said(baselines=torch.randn(7, 6))
     assert said(baselines=None, delta=None) == "integrated gradients, target 1|"
 
@@ -396,6 +397,49 @@ def test_notebooks_and_pages_show_every_kind(kind: str) -> None:
 def test_a_notebook_shows_one_line_where_there_is_no_picture() -> None:
     found = explanation(np.ones((1, 2, 2, 2, 2)))
     assert found._repr_html_() == f"<code>{html.escape(repr(found))}</code>"
+
+
+def test_only_what_is_drawn_is_converted() -> None:
+    rows: list[int] = []
+
+    class Watched(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if function is torch.Tensor.to:
+                rows.append(len(args[0]))
+            return super().__torch_function__(function, types, args, kwargs or {})
+
+    found = explanation(torch.rand(50, 1, 9, 9))
+    watched = dataclasses.replace(found, attributions=found.attributions.as_subclass(Watched))
+    watched.plot(7)
+    watched._repr_html_()
+    assert rows
+    assert max(rows) <= 6
+
+
+def test_the_chosen_example_is_drawn() -> None:
+    values = np.arange(12.0).reshape(4, 3)
+    found = explanation(values, target=torch.tensor([5, 6, 7, 8]), delta=torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    _, ax = found.plot(2)
+    assert sorted(bar.get_width() for bar in ax.patches) == [6.0, 7.0, 8.0]
+    assert ax.get_title().strip().endswith("target 7")
+    assert any(text.get_text().endswith("delta 3") for text in ax.texts)
+    whole = dataclasses.replace(found, delta=torch.tensor([9.0]))  # one number for the batch
+    assert not any("delta" in text.get_text() for text in whole.plot(2)[1].texts)
+    with pytest.raises(InvalidValueError, match="kind"):
+        whole.plot(2, kind="waterfall")
+    _, ax = explanation(np.arange(8.0).reshape(4, 1, 1, 2)).plot([1, 3])
+    assert [panel.get_title() for panel in ax.child_axes[:2]] == ["example 1, target 1", "example 3, target 1"]
+    assert [panel.images[-1].get_array().max() for panel in ax.child_axes[:2]] == [3.0, 7.0]
+
+
+def test_attributions_of_padding_are_not_hidden() -> None:
+    found = explanation(np.array([[1.0, 2.0, 0.25, 0.5], [1.0, 2.0, 0.0, 0.0]]), tokens=(("a", "b"), ("c", "d")))
+    shown = [[text.get_text() for text in found.plot(place)[1].texts][:3] for place in (0, 1)]
+    assert shown[0] == ["a", "b", "[PADDING]"]
+    assert "[PADDING]" not in shown[1]
+    assert found._repr_html_().count("[PADDING]") == 1
+    assert 'title="+0.75"' in found._repr_html_()
 
 
 def test_plots_change_nothing() -> None:

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pellucid.errors import invalid_type, invalid_value
 from pellucid.visualization.checks import check_choice
 from pellucid.visualization.figures import MINUS, figure_of, single_axis, split
@@ -16,10 +18,12 @@ from pellucid.visualization.tables import draw_bars, draw_beeswarm, draw_waterfa
 from pellucid.visualization.tokens import draw_tokens
 from pellucid.visualization.views import (
     View,
+    count_of,
     layer_picture,
     names_of,
     outputs_of,
     picture_of,
+    taken,
     target_of,
     title_of,
     tokens_of,
@@ -32,6 +36,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from pellucid.explanation import Explanation
+
+PADDING = "[PADDING]"
+"""What positions after the last token read as, if they have attributions at all."""
 
 Drawing = Callable[..., Any]
 
@@ -87,19 +94,20 @@ def plot_explanation(
     if ax is not None:
         figure_of(ax)
     data = None if kind is None else KINDS[kind][0]
-    views = views_of(explanation, data)
-    chosen = chosen_examples(len(views[0].values), example)
+    chosen = chosen_examples(count_of(explanation), example)
+    shown = explanation if kind == "beeswarm" else taken(explanation, chosen)
+    views = views_of(shown, data)
     given = dict(options or {})
     fitting = [view for view in views if view.kind == data] or views
     if len(fitting) == 1 or kind is not None:
-        return plot_view(explanation, fitting[0], chosen, ax, kind, given)
-    return plot_several(explanation, views, chosen, ax, given)
+        return plot_view(shown, fitting[0], chosen, ax, kind, given)
+    return plot_several(shown, views, ax, given)
 
 
 def plot_view(
     explanation: Explanation, view: View, chosen: list[int], ax: Axes | None, kind: str | None, options: dict[str, Any]
 ) -> tuple[Figure, Axes]:
-    """Draw one input of an explanation."""
+    """Draw one input of the chosen examples, whose own numbers they are titled with."""
     name = kind or view.kind
     if KINDS[name][0] != view.kind:
         fitting = ", ".join(repr(key) for key, (data, _) in KINDS.items() if data == view.kind)
@@ -111,8 +119,8 @@ def plot_view(
     if len(chosen) > 1 and name not in {"image", "beeswarm"}:
         why = f"a {name} picture shows one example"
         raise invalid_value("example", str(chosen), why, "one index, or several of an image")
-    arguments = several_images(explanation, view, chosen) if several else ARGUMENTS[name](explanation, view, chosen[0])
-    arguments["title"] = title_of(explanation, None if name == "beeswarm" or several else chosen[0])
+    arguments = several_images(explanation, view, chosen) if several else ARGUMENTS[name](explanation, view, 0)
+    arguments["title"] = title_of(explanation, None if name == "beeswarm" or several else 0)
     if ax is None:
         ax = single_axis(size_of(picture, {**arguments, **options}))
     drawing(ax, **{**arguments, **options})
@@ -120,31 +128,31 @@ def plot_view(
 
 
 def plot_several(
-    explanation: Explanation, views: list[View], chosen: list[int], ax: Axes | None, options: dict[str, Any]
+    explanation: Explanation, views: list[View], ax: Axes | None, options: dict[str, Any]
 ) -> tuple[Figure, Axes]:
     """Draw several inputs below each other, each in its own unit of attributions."""
     if options:
         why = f"the explanation is of {len(views)} inputs"
         raise invalid_type(next(iter(options)), "given", why, "it together with the kind of one of them")
-    arguments = [ARGUMENTS[view.kind](explanation, view, chosen[0]) for view in views]
+    arguments = [ARGUMENTS[view.kind](explanation, view, 0) for view in views]
     if ax is None:
         sizes = [size_of(view.kind, given) for view, given in zip(views, arguments, strict=True)]
         ax = single_axis((max(width for width, _ in sizes), sum(height for _, height in sizes)))
     for place, part in enumerate(split(ax, len(views), 1, gap=(0.45, 0.0))):
         KINDS[views[place].kind][1](part, **{**arguments[place], "title": f"input {place}"})
-    ax.set_title(title_of(explanation, chosen[0]).partition("\n")[0], pad=26)
+    ax.set_title(title_of(explanation, 0).partition("\n")[0], pad=26)
     return figure_of(ax), ax
 
 
 def several_images(explanation: Explanation, view: View, chosen: list[int]) -> dict[str, Any]:
     """Return the arguments of a grid of images."""
-    pictures = [picture_of(view, place) for place in chosen]
+    pictures = [picture_of(view, place) for place in range(len(chosen))]
     found = [picture for picture in pictures if picture is not None]
-    targets = [(place, target_of(explanation, place)) for place in chosen]
+    targets = [target_of(explanation, place) for place in range(len(chosen))]
     return {
-        "attrs": [view.values[place] for place in chosen],
+        "attrs": list(view.values),
         "images": found if len(found) == len(chosen) else None,
-        "titles": [f"example {place}" + (f", target {target}" if target else "") for place, target in targets],
+        "titles": [f"example {i}" + (f", target {t}" if t else "") for i, t in zip(chosen, targets, strict=True)],
     }
 
 
@@ -169,9 +177,12 @@ def labels_of(explanation: Explanation, view: View, place: int) -> list[str]:
 
 
 def text_of(explanation: Explanation, view: View, place: int) -> dict[str, Any]:
-    """Return the tokens of an example with their attributions; positions after the last token are padding."""
-    tokens = tokens_of(explanation, view, place)
-    return {"tokens": tokens, "values": view.values[place][: len(tokens)]}
+    """Return the tokens of an example with their attributions; what lies after them is padding, shown if not zero."""
+    tokens, values = tokens_of(explanation, view, place), view.values[place]
+    own, padding = values[: len(tokens)], values[len(tokens) :]
+    if padding.any():
+        return {"tokens": [*tokens, PADDING], "values": np.append(own, padding.sum())}
+    return {"tokens": tokens, "values": own}
 
 
 ARGUMENTS: dict[str, Callable[[Explanation, View, int], dict[str, Any]]] = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pellucid.visualization.explanations import plot_explanation, text_of
 from pellucid.visualization.figures import png_bytes
 from pellucid.visualization.tokens import legend_html, tokens_html, word_limit
-from pellucid.visualization.views import View, title_of, views_of
+from pellucid.visualization.views import View, count_of, taken, title_of, views_of
 from pellucid.visualization.words import words_of
 
 if TYPE_CHECKING:
@@ -44,17 +44,18 @@ def explanation_html(explanation: Explanation, kind: str | None = None) -> str:
     Raises:
         InvalidValueError: The data have no picture.
     """
-    views = views_of(explanation)
-    count = len(views[0].values)
+    count = count_of(explanation)
+    some = taken(explanation, range(min(SHOWN, count)))
+    views = views_of(some)
     single = views[0].kind if len(views) == 1 else "several"
     if single == "text" and kind is None:
         shown = min(SHOWN, count)
-        body = texts_html(explanation, views[0], shown)
+        body = texts_html(some, views[0], shown)
     else:
         shown = min(SHOWN, count) if single == "image" and kind is None else 1
         figure, _ = plot_explanation(explanation, list(range(shown)), kind=kind)
         data = base64.b64encode(png_bytes(figure, dpi=110)).decode("ascii")
-        alt = html.escape(title_of(explanation, 0).replace("\n", ", "))
+        alt = html.escape(title_of(some, 0).replace("\n", ", "))
         body = f'<img style="max-width:100%;height:auto" alt="{alt}" src="data:image/png;base64,{data}">'
     told = caption(explanation, count if kind == "beeswarm" else shown)
     return f'<figure style="{STYLE}">{body}<figcaption style="{SOFT}">{told}</figcaption></figure>'
@@ -74,7 +75,7 @@ def texts_html(explanation: Explanation, view: View, shown: int) -> str:
 
 def caption(explanation: Explanation, shown: int) -> str:
     """Say how many examples are shown, what the check found, and what was warned about; escaped."""
-    count = len(views_of(explanation)[0].values)
+    count = count_of(explanation)
     facts = [f"{shown} of {count} examples"] if shown < count else []
     if explanation.delta is not None:
         facts.append(f"|delta| at most {float(explanation.delta.abs().max()):.2g}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -39,6 +39,35 @@ class View:
     kind: str
     values: FloatArray
     inputs: FloatArray | None
+
+
+def count_of(explanation: Explanation) -> int:
+    """Return the number N of examples."""
+    return len(parts_of(explanation.attributions)[0])
+
+
+def taken(explanation: Explanation, examples: Sequence[int]) -> Explanation:
+    """Return the explanation of some examples, so that no more is converted than is drawn."""
+    count, rows = count_of(explanation), list(examples)
+
+    def pick(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(pick(part) for part in value)
+        own = isinstance(value, Tensor) and value.dim() > 0 and len(value) == count
+        return value[rows] if own else value
+
+    delta, target, tokens = explanation.delta, explanation.target, explanation.tokens
+    return replace(
+        explanation,
+        attributions=pick(explanation.attributions),
+        inputs=pick(explanation.inputs),
+        baselines=pick(explanation.baselines),
+        target=pick(target) if isinstance(target, Tensor) else target,
+        outputs=pick(explanation.outputs),
+        delta=pick(delta) if delta is not None and len(delta) == count else None,  # else of the whole batch
+        standard_error=None,
+        tokens=None if tokens is None else tuple(tokens[row] for row in rows),
+    )
 
 
 def views_of(explanation: Explanation, kind: str | None = None) -> list[View]:
@@ -192,8 +221,7 @@ def title_of(explanation: Explanation, example: int | None) -> str:
     if baseline:
         facts.append(f"baseline {baseline}")
     if explanation.delta is not None and example is not None:
-        own = len(explanation.delta) == len(explanation.outputs)
-        facts.append(f"delta {number(float(explanation.delta[example if own else 0]))}")
+        facts.append(f"delta {number(float(explanation.delta[example]))}")
     return first + ("\n" + " \N{MIDDLE DOT} ".join(facts) if facts else "")
 
 
@@ -201,8 +229,8 @@ def target_of(explanation: Explanation, example: int) -> str | None:
     """Return the explained output of an example in words, or None if there is only one."""
     target = explanation.target
     if isinstance(target, Tensor):
-        target = target if target.dim() == 0 or len(target) == 1 else target[example]
-        target = tuple(target.tolist()) if target.numel() > 1 else int(target)
+        row = target if target.dim() == 0 else target[example if len(target) > 1 else 0]
+        target = tuple(row.tolist()) if row.dim() else int(row)
     return None if target is None else str(target)
 
 
@@ -214,8 +242,7 @@ def baseline_of(explanation: Explanation) -> str:
     if all(part.numel() and bool((part == parts[0].flatten()[0]).all()) for part in parts):
         return number(float(parts[0].flatten()[0]))
     rows = max(len(part) for part in parts)
-    one = rows == 1 or all(bool((part == part[:1]).all()) for part in parts)
-    return "as given" if one else "of its own" if rows == len(explanation.outputs) else f"of {rows} examples"
+    return "as given" if rows in {1, count_of(explanation)} else f"of {rows} examples"
 
 
 def number(value: float) -> str:
