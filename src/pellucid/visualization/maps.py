@@ -94,6 +94,8 @@ def draw_attribution(
     if image is not None:
         check_same_shape(tuple(np.shape(attr)), image_array("image", image).shape)
         grey = pale(picture("image", image).mean(axis=2))
+    if borders is not None and min(values.shape) < COARSE:
+        grey = None  # lines of segments and of the image would be taken for each other
     figure_of(ax)
     bare_axis(ax)
     heat_map = draw_map(ax, values, bound, grey)
