@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -317,11 +317,12 @@ def _certificate(stored: dict[str, Any] | None) -> Certificate | None:
 def accept_names(names: Any, inputs: tuple[Tensor, ...]) -> tuple[str, ...]:
     """Check the names of columns or channels against the inputs."""
     columns = sum(x[0].numel() for x in inputs) if all(x.dim() <= 2 for x in inputs) else None
-    if isinstance(names, str) or not isinstance(names, Sequence):
+    if isinstance(names, str) or not isinstance(names, Iterable):
         raise invalid_type("names", f"a {type(names).__name__}", "each column has one", "a list of texts")
-    if columns is not None and len(names) != columns:
-        raise invalid_value("names", f"of length {len(names)}", f"the inputs have {columns} columns", "one for each")
-    return tuple(str(name) for name in names)
+    texts = tuple(str(name) for name in names)
+    if columns is not None and len(texts) != columns:
+        raise invalid_value("names", f"of length {len(texts)}", f"the inputs have {columns} columns", "one for each")
+    return texts
 
 
 def accept_tokens(tokens: Any, inputs: tuple[Tensor, ...]) -> tuple[tuple[str, ...], ...]:

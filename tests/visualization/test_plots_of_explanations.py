@@ -326,6 +326,13 @@ PLOTS: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     (RISKS[None].repeat(2, 0), {"example": [0, 1]}, InvalidValueError, "example.*one index"),
     (RISKS[None], {"colour": 1}, InvalidTypeError, "colour.*limit"),
     (RISKS[None], {"ax": 1}, InvalidTypeError, "ax"),
+    (RISKS[None], {"top": "x"}, InvalidTypeError, "top"),
+    (RISKS[None], {"top": 0}, InvalidValueError, "top"),
+    (RISKS[None], {"names": None}, InvalidTypeError, "names"),
+    (RISKS[None], {"kind": "beeswarm", "names": None}, InvalidTypeError, "names"),
+    (MAP[None, None], {"limit": "x"}, InvalidTypeError, "limit"),
+    (np.ones((1, 5, 4, 4)), {"top": "x"}, InvalidTypeError, "top"),
+    (SERIES_ATTR[None], {"data": SERIES[:1]}, InvalidValueError, "attr.*data"),
     (np.full((1, 3), np.nan), {}, InvalidValueError, "NaN"),
     (np.ones((1, 2, 2, 2, 2)), {}, InvalidValueError, r"\(2, 2, 2, 2\)"),
 ]
@@ -351,6 +358,7 @@ def test_labels_are_checked_kept_and_stored(tmp_path: Any) -> None:
     model = torch.nn.Linear(3, 2)
     found = pellucid.explain(model, torch.ones(2, 3), names=["a", "b", "<c>"])
     assert found.names == ("a", "b", "<c>")
+    assert found.labelled(names=np.array(["x", "y", "z"])).names == ("x", "y", "z")
     assert found.labelled(tokens=[["x"], ["y", "z"]]).tokens == (("x",), ("y", "z"))
     again = pellucid.load(found.labelled(tokens=[["x"], ["y", "z"]]).save(tmp_path / "e.safetensors"))
     assert again.names == found.names

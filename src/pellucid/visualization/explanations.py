@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pellucid.errors import invalid_type, invalid_value
+from pellucid.visualization.arrays import as_numpy
 from pellucid.visualization.checks import check_choice
 from pellucid.visualization.figures import MINUS, figure_of, single_axis, split
 from pellucid.visualization.maps import columns_of, draw_attribution, draw_channels, draw_images
@@ -210,26 +211,34 @@ def series_names(explanation: Explanation, view: View) -> list[str] | None:
 def size_of(name: str, arguments: Mapping[str, Any]) -> tuple[float, float]:
     """Return width and height in inches that fit what is drawn: columns, channels, words, or a grid of images."""
     width, height = SIZES[name]
-    if name in {"table", "waterfall", "beeswarm"}:
-        top = arguments.get("top", 20 if name == "table" else 12)
-        return width, 1.3 + 0.3 * min(len(arguments["names"]), top + 1)
-    if name == "series":
-        return width, 1.5 + 0.95 * min(len(arguments["attr"]), 12)
-    if name == "text":
-        letters = sum(len(token) + 1 for token in arguments["tokens"])
-        return width, 1.3 + 0.36 * -(-letters // 60)
-    if name == "images":
-        cells, pixels = len(arguments["attrs"]), arguments["attrs"][0]
-        across, cell = columns_of(None, cells), 2.1
-    elif name == "layer":
-        pixels = arguments["attr"][0] if arguments["image"] is None else arguments["image"]
-        cells = 1 + min(len(arguments["attr"]), arguments.get("top", 11)) if len(arguments["attr"]) > 1 else 1
-        across = columns_of(None, cells, most=6)
-        cell = width / across
-    else:
-        return width, height
-    aspect = min(max(pixels.shape[0] / pixels.shape[1], 0.3), 3.0)
+    match name:
+        case "table" | "waterfall" | "beeswarm":
+            rows = np.shape(arguments["values"])[-1:] or (1,)
+            return width, 1.3 + 0.3 * min(rows[0], top_of(arguments, 20 if name == "table" else 12) + 1)
+        case "series":
+            return width, 1.5 + 0.95 * min(len(np.atleast_2d(as_numpy(arguments["attr"]))), 12)
+        case "text":
+            letters = sum(len(str(token)) + 1 for token in arguments["tokens"])
+            return width, 1.3 + 0.36 * -(-letters // 60)
+        case "images":
+            shape, cells = np.shape(arguments["attrs"][0]), len(arguments["attrs"])
+            across, cell = columns_of(None, cells), 2.1
+        case "layer":
+            channels, *shape = np.shape(arguments["attr"])
+            shape = shape if arguments["image"] is None else list(np.shape(arguments["image"]))
+            cells = 1 + min(channels, top_of(arguments, 11)) if channels > 1 else 1
+            across = columns_of(None, cells, most=6)
+            cell = width / across
+        case _:
+            return width, height
+    aspect = min(max(shape[0] / shape[1], 0.3), 3.0)
     return cell * across, 1.2 + (cell * aspect + 0.25) * -(-cells // across)
+
+
+def top_of(arguments: Mapping[str, Any], default: int) -> int:
+    """Return how many columns or channels are drawn; what is no number is refused by what draws them."""
+    top = arguments.get("top", default)
+    return top if isinstance(top, int) else default
 
 
 def chosen_examples(count: int, example: int | Sequence[int] | None) -> list[int]:

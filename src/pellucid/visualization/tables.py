@@ -6,15 +6,14 @@ Bars and waterfall show one example and add up; the beeswarm shows how a feature
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pellucid.errors import invalid_value
+from pellucid.errors import invalid_type, invalid_value
 from pellucid.visualization.arrays import ArrayLike, as_floats
 from pellucid.visualization.colors import NEGATIVE, POSITIVE, checked_limit
 from pellucid.visualization.figures import FRAME, INK, MINUS, figure_of, frame_left, signed_number, titled, write_note
-from pellucid.visualization.maps import check_each
 from pellucid.visualization.masks import check_whole
 from pellucid.visualization.normalize import FloatArray
 
@@ -208,7 +207,7 @@ def draw_beeswarm(
     if numbers.ndim != 2:
         given = f"of shape {numbers.shape}"
         raise invalid_value("values", given, "there is one dot for each example and column", "shape (N, F)")
-    check_each("names", names, numbers.shape[1])
+    check_names(names, numbers.shape[1])
     check_whole("top", top, 1)
     held = None if inputs is None else as_floats("inputs", inputs)
     if held is not None and held.shape != numbers.shape:
@@ -274,11 +273,18 @@ def row_of(values: ArrayLike, names: Sequence[str], top: int) -> FloatArray:
     if numbers.ndim != 1:
         given = f"of shape {numbers.shape}"
         raise invalid_value("values", given, "there is one bar for each number", "the values of one example, (F,)")
-    if isinstance(names, str) or len(names) != numbers.size:
-        given = f"a list of {len(names)}" if not isinstance(names, str) else repr(names)
-        raise invalid_value("names", given, f"there are {numbers.size} values", "a list with one name for each")
+    check_names(names, numbers.size)
     check_whole("top", top, 1)
     return numbers
+
+
+def check_names(names: Any, count: int) -> None:
+    """Refuse what is not one name for each column."""
+    if not hasattr(names, "__len__"):
+        raise invalid_type("names", repr(names), f"there are {count} values", "a list with one name for each")
+    if isinstance(names, str) or len(names) != count:
+        given = repr(names) if isinstance(names, str) else f"a list of {len(names)}"
+        raise invalid_value("names", given, f"there are {count} values", "a list with one name for each")
 
 
 def short(value: float) -> str:
