@@ -156,7 +156,8 @@ class Explanation:
             The page.
 
         Raises:
-            InvalidValueError: for data of a shape that has no picture yet.
+            InvalidValueError: for data of a shape that has no picture.
+            InvalidTypeError: for several inputs; ``plot`` draws them.
         """
         from pellucid.report import render_report, subject_of  # noqa: PLC0415  (it draws)
 

@@ -1,5 +1,6 @@
 """Texts: words and their sums, colours, and that nothing in a token can leave its place."""
 
+import re
 from html.parser import HTMLParser
 from typing import Any
 
@@ -122,6 +123,14 @@ def test_what_cannot_be_seen_is_shown() -> None:
     assert visible("\U0001f469\u200d\U0001f4bb") == "\U0001f469\u200d\U0001f4bb"
     assert visible("  ") == "\u2423\u2423"
     assert visible("a b") == "a b"
+
+
+def test_special_tokens_are_marked_but_not_paler() -> None:
+    page = tokens_html(["[CLS]", "word"], [[1.0, 1.0]], targets=[3])
+    first, second = re.findall(r'<span style="([^"]*)"', page)
+    assert first.startswith(second)
+    assert "opacity" not in page
+    assert "<strong>3</strong>" in page
 
 
 def test_right_to_left() -> None:

@@ -14,6 +14,7 @@ from pellucid.visualization.maps import draw_attribution, draw_channels, draw_im
 from pellucid.visualization.masks import draw_mask_border, draw_mask_legend, draw_regions
 from pellucid.visualization.notebook import explanation_html
 from pellucid.visualization.records import (
+    HTMLPage,
     VisualizationDataRecord,
     format_classname,
     format_special_tokens,
@@ -27,6 +28,7 @@ from pellucid.visualization.timeseries import visualize_timeseries_attr
 from pellucid.visualization.tokens import draw_tokens, tokens_html
 
 __all__ = [
+    "HTMLPage",
     "VisualizationDataRecord",
     "attribution_limit",
     "draw_attribution",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pellucid.visualization.arrays import ArrayLike
 from pellucid.visualization.colors import AGAINST, FOR, checked_limit, signed_colormap
 from pellucid.visualization.figures import FRAME, bar_in, figure_of, signed_number, titled, write_note
 from pellucid.visualization.normalize import FloatArray
-from pellucid.visualization.words import Word, direction, token_values, words_of
+from pellucid.visualization.words import Word, direction, token_values, visible, words_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +80,7 @@ def draw_tokens(
     written = []
     for row in range(len(rows)):
         if targets is not None:
-            pen.write(f"{targets[row]}", weight="bold", size=0.9 * FONT_SIZE)
+            pen.write(visible(str(targets[row])), weight="bold", size=0.9 * FONT_SIZE)
             pen.new_line()
         written += [pen.write_word(word, word.values[row] / bound) for word in words]
         pen.new_line(1.35 if targets is not None else 1.0)
@@ -130,7 +131,7 @@ def tokens_html(
     paragraphs = []
     for row in range(len(rows)):
         spans = "".join(word_html(word, row, bound) for word in words)
-        head = "" if targets is None else f"<strong>{html.escape(targets[row])}</strong><br>"
+        head = "" if targets is None else f"<strong>{html.escape(visible(str(targets[row])))}</strong><br>"
         paragraphs.append(f'<p dir="{direction(words)}" style="line-height:2;margin:.4em 0">{head}{spans}</p>')
     return "\n".join(paragraphs)
 
@@ -150,7 +151,7 @@ def word_html(word: Word, row: int, bound: float) -> str:
     value = word.values[row]
     style = f"background:{token_colour(value, bound)};border-radius:4px;padding:3px 2px;unicode-bidi:isolate"
     if word.special:
-        style += ";opacity:.6;font-style:italic"
+        style += ";font-style:italic;outline:1px dotted #888"  # a paler one would look weaker
     span = f'<span style="{style}" title="{signed_number(value)}">{html.escape(word.text)}</span>'
     return f" {span}" if word.begins else span
 
@@ -230,7 +231,15 @@ def text_width(text: str, font: FontProperties) -> float:
 
 def printable(text: str, font: FontProperties) -> str:
     """Replace what the font has no letter for, as for most emoji, by an empty box."""
-    from matplotlib.font_manager import findfont, get_font  # noqa: PLC0415 - draws
+    from matplotlib.font_manager import findfont  # noqa: PLC0415 - draws
 
-    known = get_font(findfont(font)).get_charmap()
+    known = letters_of(findfont(font))
     return "".join(letter if ord(letter) in known else "\N{WHITE SQUARE}" for letter in text)
+
+
+@functools.cache
+def letters_of(path: str) -> frozenset[int]:
+    """Return the code points of all letters that a font file has."""
+    from matplotlib.font_manager import get_font  # noqa: PLC0415 - draws
+
+    return frozenset(get_font(path).get_charmap())
