@@ -23,6 +23,7 @@ PRESETS = {
     "explain",
     "visualize_image_attr",
     "visualize_image_attr_multiple",
+    "visualize_timeseries_attr",
     "attention",
 }
 """Functions whose parameters are fixed by compatibility (also with torch's own), or are the settings of a call."""

@@ -267,7 +267,8 @@ def test_pictures():
         assert ax.get_title() == "saliency"
         assert ax in figure.axes
     titled = pellucid.explain(cnn(), torch.rand(1, 2, 8, 8, dtype=DOUBLE), method="saliency")
-    with pytest.raises(InvalidValueError, match=r"\(2, 8, 8\)"):
-        titled.plot()
+    assert titled.plot()[1].child_axes[0].get_title().startswith("all 2 channels")
+    with pytest.raises(InvalidValueError, match=r"\(2, 2, 2, 2\)"):
+        pellucid.explain(lambda v: v.flatten(1).sum(1), torch.rand(1, 2, 2, 2, 2), method="saliency").plot()
     with pytest.raises(InvalidValueError, match="example"):
         pellucid.explain(mlp(), torch.rand(1, 5, dtype=DOUBLE), method="saliency").plot(1)

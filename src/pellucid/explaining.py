@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from pellucid._core.structure import like
 from pellucid._core.taps import name_of
 from pellucid.attr import Attribution
 from pellucid.errors import invalid_type, invalid_value
-from pellucid.explanation import Cost, Explanation
+from pellucid.explanation import Cost, Explanation, accept_names, accept_tokens
 from pellucid.registry import QUADRATURE, MethodInfo, method_named
 from pellucid.scopes import scoped
 from pellucid.typing import ForwardFunction, NeuronSelector, TargetLike, Tensors
@@ -41,6 +41,8 @@ def explain(
     output: str | int | None = None,
     layer: nn.Module | str | None = None,
     neuron: NeuronSelector | None = None,
+    names: Sequence[str] | None = None,
+    tokens: Sequence[Sequence[str]] | None = None,
     **arguments: Any,
 ) -> Explanation:
     """Explain predictions of a model in one line.
@@ -70,6 +72,8 @@ def explain(
         layer: a module of the model, or its dotted name, whose values are explained in the place of the inputs.
         neuron: an index into the layer's value, or a function of it: the inputs are explained by what they do to
             this neuron in the place of the output.
+        names: names of the inputs' columns or channels, for pictures.
+        tokens: the tokens of each text, for pictures.
         **arguments: arguments of the method, such as ``baselines``, ``n_steps`` or ``seed``; the quadrature of
             integrated gradients, called ``method`` there, is called ``quadrature`` here.
 
@@ -88,6 +92,8 @@ def explain(
         raise invalid_value("target", repr(target), f"{info.name} here explains no output", "no target")
     any_values = info.attribution.takes_any_values
     question = accept_question(explained, inputs, target, additional_forward_args, any_values=any_values)
+    named = None if names is None else accept_names(names, question.inputs)
+    told = None if tokens is None else accept_tokens(tokens, question.inputs)
     start = time.perf_counter()
     with recording() as report:
         outputs = _outputs(question, any_values)
@@ -118,6 +124,8 @@ def explain(
         certificate=report.certificate,
         cost=Cost(report.rows, report.calls, time.perf_counter() - start),
         warnings=tuple(report.notices),
+        names=named,
+        tokens=told,
     )
 
 

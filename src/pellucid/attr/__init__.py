@@ -17,8 +17,10 @@ from pellucid.attr.feature_permutation import FeaturePermutation, LayerFeaturePe
 from pellucid.attr.grad_cam import GuidedGradCam, LayerGradCam
 from pellucid.attr.gradient_shap import GradientShap, LayerGradientShap, NeuronGradientShap
 from pellucid.attr.guided import Deconvolution, GuidedBackprop, NeuronDeconvolution, NeuronGuidedBackprop
+from pellucid.attr.image_mask import ImageMaskInput
 from pellucid.attr.input_x_gradient import InputXGradient
 from pellucid.attr.integrated_gradients import IntegratedGradients, LayerIntegratedGradients, NeuronIntegratedGradients
+from pellucid.attr.interpretable import InterpretableInput, ProductBaselines, TextTemplateInput, TextTokenInput
 from pellucid.attr.layer_activation import LayerActivation, LayerGradientXActivation
 from pellucid.attr.lrp import LRP, LayerLRP
 from pellucid.attr.noise_tunnel import NoiseTunnel
@@ -58,10 +60,12 @@ __all__ = [
     "GradientShap",
     "GuidedBackprop",
     "GuidedGradCam",
+    "ImageMaskInput",
     "InputRole",
     "InputXGradient",
     "IntegratedGradients",
     "InternalInfluence",
+    "InterpretableInput",
     "LayerActivation",
     "LayerAttribution",
     "LayerConductance",
@@ -90,6 +94,7 @@ __all__ = [
     "NoiseTunnel",
     "Occlusion",
     "PerturbationAttribution",
+    "ProductBaselines",
     "Saliency",
     "ShapleyValueSampling",
     "ShapleyValues",
@@ -98,6 +103,8 @@ __all__ = [
     "Sum",
     "Summarizer",
     "SummarizerSingleTensor",
+    "TextTemplateInput",
+    "TextTokenInput",
     "Var",
     "visualization",
 ]
