@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from pellucid.cli._failures import Refusal
-from pellucid.report import Run, Subject, method_title, write_report
+from pellucid.report import Run, Subject, explanation_title, write_report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -149,7 +149,7 @@ def _drawer(explanation: Explanation, subject: Subject, position: int) -> Callab
 
     values = explanation.attributions
     row = (values[0] if isinstance(values, tuple) else values)[position].detach().cpu().double().numpy()
-    title = method_title(explanation.method)
+    title = explanation_title(explanation)
     if subject.kind == "image":
         while row.ndim > 2:
             row = row.sum(axis=0)

@@ -9,13 +9,14 @@ from pellucid.report._overview import Section, render_overview
 from pellucid.report._page import Run
 from pellucid.report._render import render_report, write_report
 from pellucid.report._subject import Subject, subject_of
-from pellucid.report._verdict import Verdict, method_title, verdict_of
+from pellucid.report._verdict import Verdict, explanation_title, method_title, verdict_of
 
 __all__ = [
     "Run",
     "Section",
     "Subject",
     "Verdict",
+    "explanation_title",
     "method_title",
     "render_overview",
     "render_report",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pellucid.report._pictures import Array, flat_map, heat_map_uri, png_uri, strength
 from pellucid.report._subject import Subject
-from pellucid.report._verdict import Verdict, method_title, single_tensor, verdict_of
+from pellucid.report._verdict import Verdict, explanation_title, single_tensor, verdict_of
 from pellucid.visualization import png_bytes
 from pellucid.visualization.tokens import token_colour
 from pellucid.visualization.words import words_of
@@ -64,7 +64,7 @@ class Panel:
 def panel_of(explanation: Explanation, subject: Subject, position: int) -> Panel:
     """Build the panel of one method for one example."""
     values = single_tensor(explanation.attributions, "attributions")[position]
-    title = method_title(explanation.method)
+    title = explanation_title(explanation)
     verdict = verdict_of(explanation, position)
     if subject.kind == "figure":
         figure, _ = explanation.plot(position)
