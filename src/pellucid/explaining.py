@@ -91,7 +91,9 @@ def explain(
     if target is not None and not takes_target:
         raise invalid_value("target", repr(target), f"{info.name} here explains no output", "no target")
     any_values = info.attribution.takes_any_values
-    question = accept_question(explained, inputs, target, additional_forward_args, any_values=any_values)
+    integers = info.attribution.takes_integers
+    allowed = {"any_values": any_values, "integers": integers}
+    question = accept_question(explained, inputs, target, additional_forward_args, **allowed)
     named = None if names is None else accept_names(names, question.inputs)
     told = None if tokens is None else accept_tokens(tokens, question.inputs)
     start = time.perf_counter()

@@ -56,6 +56,7 @@ class LayerConductance(LayerAttribution):
 
     _completeness = True
     _multiply_by_inputs = True
+    takes_integers = False
 
     @documented()
     def attribute(
@@ -136,6 +137,8 @@ class InternalInfluence(LayerAttribution):
         Leino, Sen, Datta, Fredrikson and Li (2018), Influence-Directed Explanations for Deep Convolutional Networks,
         arXiv:1802.03788.
     """
+
+    takes_integers = False
 
     @documented()
     def attribute(

@@ -175,7 +175,7 @@ class LayerIntegratedGradients(LayerAttribution):
 
         {layer_raises}
         """
-        asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
+        asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets, integers=True)
         starts = accept_baselines(baselines, asked.inputs, inputs)
         cap = accept_optional_count("internal_batch_size", internal_batch_size)
         steps = accept_steps(n_steps, method, tolerance)
