@@ -23,6 +23,7 @@ PRESETS = {
     "explain",
     "visualize_image_attr",
     "visualize_image_attr_multiple",
+    "visualize_timeseries_attr",
     "attention",
 }
 """Functions whose parameters are fixed by compatibility (also with torch's own), or are the settings of a call."""
@@ -92,7 +93,8 @@ LAYERS = [
     ("pellucid._core",),
     ("pellucid.visualization", "pellucid.rules", "pellucid.lrp"),
     ("pellucid.attr",),
-    ("pellucid.registry", "pellucid.explanation"),
+    ("pellucid.registry", "pellucid.explanation", "pellucid.ids"),
+    ("pellucid.scopes", "pellucid.tokens"),
     ("pellucid.explaining",),
     ("pellucid.report", "pellucid.cli"),
 ]

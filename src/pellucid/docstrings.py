@@ -88,6 +88,7 @@ SECTIONS: dict[str, str] = {
     " cannot be explained.",
     "layer_raises": f"{_LAYER} arguments that do not fit together, {_NEVER}",
     "neuron_raises": f"{_LAYER} a neuron that the layer does not have, {_NEVER}",
+    "like_inputs": "Returns:\n    Attributions in the structure of the inputs.",
     "rules_raise": "    UnsupportedModelError: for a model that the rules cannot follow; the message names operation"
     " and line.",
 }

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from pellucid._core.lookups import is_ids
 from pellucid._core.report import recording
-from pellucid._core.structure import names_of
-from pellucid.attr import LayerAttribution
+from pellucid._core.site import InputSite
+from pellucid._core.structure import like, names_of
 from pellucid.errors import invalid_type, invalid_value
 from pellucid.explanation import Cost, Explanation
 from pellucid.ids import accepted, aligned_baselines, baseline_ids, embed, special_ids
@@ -43,22 +43,27 @@ class Asked:
 
 
 def concerns_ids(inputs: Any, info: MethodInfo, baselines: Any, tokenizer: Any) -> bool:
-    """Tell whether inputs are to be explained at their embeddings, or by keyword."""
-    if tokenizer is not None or isinstance(inputs, Mapping | str):
+    """Tell whether inputs are to be explained at their embeddings, or are given by keyword or as texts."""
+    if tokenizer is not None or isinstance(inputs, Mapping) or _texts(inputs) is not None:
         return True
     parts = inputs if isinstance(inputs, tuple) else (inputs,)
     ids = any(isinstance(x, Tensor) and is_ids(x) for x in parts)
     named = isinstance(baselines, str) or (isinstance(baselines, tuple) and any(isinstance(b, str) for b in baselines))
-    return ids and (named or not info.attribution.takes_any_values)
+    return ids and (named or not _takes_ids(info))
+
+
+def _takes_ids(info: MethodInfo) -> bool:
+    """Tell whether a method needs no derivative by its inputs: it replaces them, or explains a layer."""
+    return info.attribution.takes_any_values or info.attribution.takes_integers
 
 
 def explain_ids(
     explain: Callable[..., Explanation], asked: Asked, info: MethodInfo, arguments: dict[str, Any]
 ) -> Explanation:
-    """Explain ids at their embeddings, or by replacing them for methods that perturb.
+    """Explain ids at their embeddings, or as they are by methods that replace them or explain a layer.
 
     Args:
-        explain: what explains floating-point inputs.
+        explain: what explains floating-point inputs, and ids as they are.
         asked: about what.
         info: the method.
         arguments: further arguments of ``explain``; baselines as for ``pellucid.embed``.
@@ -67,79 +72,73 @@ def explain_ids(
         An explanation with one value per id.
     """
     begin = time.perf_counter()
-    baselines = arguments.pop("baselines", None)
-    if baselines is None and info.takes("baselines"):
+    rest = dict(arguments)
+    names, tokens, baselines = rest.pop("names"), rest.pop("tokens"), rest.pop("baselines", None)
+    takes = info.takes("baselines") or baselines is not None  # the method refuses what it does not take
+    if baselines is None and takes:
         baselines = _default_baseline(asked)
-    with recording() as report:
-        run = _by_replacing if info.attribution.takes_any_values else _by_embedding
-        found, ids = run(explain, asked, info, baselines, arguments)
-    shown = all(isinstance(b, Tensor) for b in ids)
-    several = isinstance(found.inputs, tuple)
-    settings = {**found.settings}
-    if info.takes("baselines"):
-        settings["baselines"] = _said(baselines)
-    if asked.tokenizer is not None:
-        settings["special_tokens"] = asked.special
-    return replace(
-        found,
-        baselines=(ids if several else ids[0]) if shown and ids else None,
-        settings=settings,
-        cost=Cost(report.rows, report.calls, time.perf_counter() - begin),
-        warnings=tuple(report.notices),
-        tokens=asked.tokens,
-    )
-
-
-def _by_embedding(
-    explain: Callable[..., Explanation], asked: Asked, info: MethodInfo, baselines: Any, arguments: dict[str, Any]
-) -> tuple[Explanation, tuple[Any, ...]]:
-    inside = accepted(asked.model, asked.inputs, asked.additional)
-    if not any(map(is_ids, inside.values)):  # by keyword, but without ids
-        given = {} if baselines is None else {"baselines": aligned_baselines(baselines, inside)}
-        return _plainly(explain, inside, {**given, **arguments}, asked.additional), ()
     if asked.tokens is not None and len(asked.tokens) > 1 and info.attribution.takes_distribution:
         raise invalid_value(
             "inputs", f"{len(asked.tokens)} texts", f"{info.name} compares all with all baselines", "one text at a time"
         )
+    with recording() as report:
+        inside = accepted(asked.model, asked.inputs, asked.additional)
+        embeds = not _takes_ids(info) and any(map(is_ids, inside.values))
+        run = _by_embedding if embeds else _as_given
+        found = run(explain, asked, inside, rest, takes, baselines)
+    settings = {**found.settings, **({"baselines": _said(baselines)} if takes else {})}
+    if asked.tokenizer is not None:
+        settings["special_tokens"] = asked.special
+    cost = Cost(report.rows, report.calls, time.perf_counter() - begin)
+    result = replace(found, settings=settings, cost=cost, warnings=tuple(report.notices))
+    return result.labelled(names=names, tokens=asked.tokens if tokens is None else tokens)
+
+
+def _by_embedding(
+    explain: Callable[..., Explanation], asked: Asked, inside: InputSite, arguments: dict[str, Any], takes: bool,
+    baselines: Any,
+) -> Explanation:  # fmt: skip
     held = embed(asked.model, asked.inputs, baselines, asked.additional, tokenizer=asked.tokenizer)
-    given = {"baselines": held.baselines} if info.takes("baselines") else {}
+    given = {"baselines": held.baselines} if takes else {}
     found = explain(
-        held.forward_func,
-        held.inputs,
-        additional_forward_args=held.additional_forward_args,
-        **given,
-        **arguments,
+        held.forward_func, held.inputs, additional_forward_args=held.additional_forward_args, **given, **arguments
     )
-    at_layer = issubclass(info.attribution, LayerAttribution)
-    attributions = found.attributions if at_layer else held.summed(found.attributions)
-    inputs = inside.values if isinstance(inside.template, tuple) else inside.values[0]
-    # standard errors of single numbers do not tell that of their sum
-    return replace(found, attributions=attributions, inputs=inputs, standard_error=None), held.ids
+    at_layer = arguments["layer"] is not None and arguments["neuron"] is None
+    shown = [torch.full_like(x[:1], b) if isinstance(b, int | float) else b for b, x in _pairs(held.ids, inside)]
+    return replace(
+        found,
+        attributions=found.attributions if at_layer else held.summed(found.attributions),
+        inputs=inside.structured(inside.values),
+        baselines=like(inside.template, shown) if takes and all(isinstance(b, Tensor) for b in shown) else None,
+        standard_error=found.standard_error if at_layer else None,  # those of parts do not tell that of their sum
+    )
 
 
-def _by_replacing(
-    explain: Callable[..., Explanation], asked: Asked, info: MethodInfo, baselines: Any, arguments: dict[str, Any]
-) -> tuple[Explanation, tuple[Any, ...]]:
-    inside = accepted(asked.model, asked.inputs, asked.additional)
-    if not info.takes("baselines"):
-        return _plainly(explain, inside, arguments, asked.additional), ()
-    chosen = aligned_baselines(baselines, inside)
-    ids = []
-    for name, base, x in zip(names_of("baselines", inside.template), chosen, inside.values, strict=True):
-        if is_ids(x) and isinstance(base, str) and base == "zero":
-            raise invalid_value(name, "'zero'", f"{info.name} replaces ids by ids", "'pad', 'mask', 'unk' or an id")
-        found = base
-        if is_ids(x):
-            found = baseline_ids(name, base if base is not None else 0, x, inside.forward, asked.tokenizer)
-        ids.append(0.0 if found is None else found)
-    given = tuple(ids) if isinstance(inside.template, tuple) else ids[0]
-    return _plainly(explain, inside, {"baselines": given, **arguments}, asked.additional), tuple(ids)
+def _pairs(ids: tuple[Any, ...], inside: InputSite) -> list[tuple[Any, Tensor]]:
+    return [(0.0 if b is None and not is_ids(x) else b, x) for b, x in zip(ids, inside.values, strict=True)]
 
 
-def _plainly(explain: Callable[..., Explanation], inside: Any, arguments: dict[str, Any], additional: Any) -> Explanation:
-    others = tuple(additional.values()) if isinstance(additional, Mapping) else additional
-    given = {} if others is None else {"additional_forward_args": others}
+def _as_given(
+    explain: Callable[..., Explanation], asked: Asked, inside: InputSite, arguments: dict[str, Any], takes: bool,
+    baselines: Any,
+) -> Explanation:  # fmt: skip
+    others = tuple(asked.additional.values()) if isinstance(asked.additional, Mapping) else asked.additional
+    given: dict[str, Any] = {} if others is None else {"additional_forward_args": others}
+    if takes:
+        chosen = aligned_baselines(baselines, inside)
+        names = names_of("baselines", inside.template)
+        ids = [
+            _replacing(name, base, x, inside, asked.tokenizer) if is_ids(x) else base if base is not None else 0.0
+            for name, base, x in zip(names, chosen, inside.values, strict=True)
+        ]
+        given["baselines"] = tuple(ids) if isinstance(inside.template, tuple) else ids[0]
     return explain(inside.forward, inside.template, **given, **arguments)
+
+
+def _replacing(name: str, base: Any, x: Tensor, inside: InputSite, tokenizer: Any) -> Any:
+    if isinstance(base, str) and base == "zero":
+        raise invalid_value(name, "'zero'", "ids are replaced by ids here", "'pad', 'mask', 'unk' or an id")
+    return 0 if base is None else baseline_ids(name, base, x, inside.forward, tokenizer)
 
 
 def _said(baselines: Any) -> Any:

@@ -67,6 +67,8 @@ def test_texts_of_different_lengths(pellucid_command: Command, workplace: Path, 
     assert result.exit_code == 0, result.output
     found = pellucid.load(workplace / "out/attributions/integrated_gradients.safetensors")
     assert found.attributions.shape == (2, 5, 16)  # [CLS] a good film [SEP]; [CLS] bad film ##s [SEP]
+    assert found.tokens[1] == ("[CLS]", "bad", "film", "##s", "[SEP]")
+    assert [text.get_text() for text in found.plot(1)[1].texts][:4] == ["[CLS]", "bad", "films", "[SEP]"]
     assert found.delta.abs().max() < 1e-3
     assert found.outputs.shape == (2, 3)
     page = (workplace / "out/report.html").read_text()

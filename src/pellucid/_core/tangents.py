@@ -7,7 +7,10 @@ is ``(dz/dx) v``. Attention is computed by its definition, since its fused kerne
 
 from __future__ import annotations
 
+import functools
+import importlib
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -46,8 +49,10 @@ def with_tangents(run: Callable[[Tangents], Result]) -> Result:
         UnsupportedModelError: if an operation before the layer can be differentiated in neither way.
     """
     try:
-        with _turn, forward_mode.dual_level(), _ByDefinition():
-            return run(_Forward())
+        with _turn:
+            _prepare()
+            with forward_mode.dual_level(), _ByDefinition():
+                return run(_Forward())
     except PellucidError:
         raise
     except (NotImplementedError, RuntimeError) as error:
@@ -66,6 +71,14 @@ def with_tangents(run: Callable[[Tangents], Result]) -> Result:
             f" the layer has neither a forward-mode nor a second derivative ({str(error).splitlines()[0]}). Use"
             " LayerIntegratedGradients, which needs first derivatives after the layer only."
         ) from error
+
+
+@functools.cache
+def _prepare() -> None:
+    """Load torch's forward formulas, which it scripts by means that it calls deprecated itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        importlib.import_module("torch._decomp.decompositions_for_jvp")
 
 
 class _Forward:

@@ -46,7 +46,7 @@ class LayerConductance(LayerAttribution):
         >>> from pellucid.attr import LayerConductance
         >>> square = torch.nn.Identity()
         >>> model = lambda x: square(x**2).sum(1)
-        >>> LayerConductance(model, square).attribute(torch.tensor([[2.0, 3.0]]))
+        >>> LayerConductance(model, square).attribute(torch.tensor([[2.0, 3.0]])).round(decimals=4)
         tensor([[4., 9.]])
 
     References:
@@ -56,6 +56,7 @@ class LayerConductance(LayerAttribution):
 
     _completeness = True
     _multiply_by_inputs = True
+    takes_integers = False
 
     @documented()
     def attribute(
@@ -129,13 +130,15 @@ class InternalInfluence(LayerAttribution):
         >>> from pellucid.attr import InternalInfluence
         >>> layer = torch.nn.Identity()
         >>> model = lambda x: layer(x).square().sum(1)  # the gradient 2 x is x on average
-        >>> InternalInfluence(model, layer).attribute(torch.tensor([[2.0, 3.0]]))
+        >>> InternalInfluence(model, layer).attribute(torch.tensor([[2.0, 3.0]])).round(decimals=4)
         tensor([[2., 3.]])
 
     References:
         Leino, Sen, Datta, Fredrikson and Li (2018), Influence-Directed Explanations for Deep Convolutional Networks,
         arXiv:1802.03788.
     """
+
+    takes_integers = False
 
     @documented()
     def attribute(
@@ -193,7 +196,7 @@ class NeuronConductance(NeuronAttribution):
         >>> from pellucid.attr import NeuronConductance
         >>> square = torch.nn.Identity()
         >>> model = lambda x: square(x**2).sum(1)
-        >>> NeuronConductance(model, square).attribute(torch.tensor([[2.0, 3.0]]), 1)
+        >>> NeuronConductance(model, square).attribute(torch.tensor([[2.0, 3.0]]), 1).round(decimals=4)
         tensor([[0., 9.]])
 
     References:

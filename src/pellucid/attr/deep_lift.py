@@ -159,7 +159,9 @@ class LayerDeepLift(LayerAttribution):
         {layer_raises}
         {rules_raise}
         """
-        asked = accept_question(uncompiled(self.forward_func), inputs, target, additional_forward_args, targets)
+        asked = accept_question(
+            uncompiled(self.forward_func), inputs, target, additional_forward_args, targets, integers=True
+        )
         starts = accept_baselines(baselines, asked.inputs, inputs)
         options = accept_grad_kwargs(grad_kwargs, second_order=False)
         site, question = self._at_layer(asked, attribute_to_layer_input, calls)
@@ -222,8 +224,7 @@ class NeuronDeepLift(NeuronAttribution):
 
         {arguments}
 
-        Returns:
-            Attributions in the structure of the inputs.
+        {like_inputs}
 
         {neuron_raises}
         {rules_raise}

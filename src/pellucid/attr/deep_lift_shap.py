@@ -158,7 +158,9 @@ class LayerDeepLiftShap(LayerAttribution):
         {layer_raises}
         {rules_raise}
         """
-        asked = accept_question(uncompiled(self.forward_func), inputs, target, additional_forward_args, targets)
+        asked = accept_question(
+            uncompiled(self.forward_func), inputs, target, additional_forward_args, targets, integers=True
+        )
         rows = accept_distribution(baselines, asked.inputs, inputs)
         cap = accept_optional_count("internal_batch_size", internal_batch_size)
         options = accept_grad_kwargs(grad_kwargs, second_order=False)
@@ -226,8 +228,7 @@ class NeuronDeepLiftShap(NeuronAttribution):
 
         {arguments}
 
-        Returns:
-            Attributions in the structure of the inputs.
+        {like_inputs}
 
         {neuron_raises}
         {rules_raise}

@@ -67,7 +67,7 @@ class LayerGradCam(LayerAttribution):
 
         {layer_raises}
         """
-        asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
+        asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets, integers=True)
         options = accept_grad_kwargs(grad_kwargs)
         wanted = self._wanted(attribute_to_layer_input, calls)
         accept_channels(layout)
@@ -138,8 +138,7 @@ class GuidedGradCam(GradientAttribution):
 
         {arguments}
 
-        Returns:
-            Attributions in the structure of the inputs.
+        {like_inputs}
 
         Raises:
             InvalidTypeError: for arguments of a wrong type, or a layer with several tensors.

@@ -179,7 +179,7 @@ class LayerGradientShap(LayerAttribution):
 
         {layer_raises}
         """
-        asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
+        asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets, integers=True)
         rows = accept_distribution(baselines, asked.inputs, inputs)
         noise = accept_stdevs(stdevs, asked.inputs)
         cap = accept_optional_count("internal_batch_size", internal_batch_size)
@@ -250,8 +250,7 @@ class NeuronGradientShap(NeuronAttribution):
 
         {arguments}
 
-        Returns:
-            Attributions in the structure of the inputs.
+        {like_inputs}
 
         {neuron_raises}
         """

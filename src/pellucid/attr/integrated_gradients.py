@@ -175,7 +175,7 @@ class LayerIntegratedGradients(LayerAttribution):
 
         {layer_raises}
         """
-        asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
+        asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets, integers=True)
         starts = accept_baselines(baselines, asked.inputs, inputs)
         cap = accept_optional_count("internal_batch_size", internal_batch_size)
         steps = accept_steps(n_steps, method, tolerance)
@@ -200,7 +200,7 @@ class NeuronIntegratedGradients(NeuronAttribution):
         >>> from pellucid.attr import NeuronIntegratedGradients
         >>> square = torch.nn.Identity()
         >>> model = lambda x: square(x**2).sum(1)
-        >>> NeuronIntegratedGradients(model, square).attribute(torch.tensor([[2.0, 3.0]]), 1)
+        >>> NeuronIntegratedGradients(model, square).attribute(torch.tensor([[2.0, 3.0]]), 1).round(decimals=4)
         tensor([[0., 9.]])
 
     References:
@@ -245,8 +245,7 @@ class NeuronIntegratedGradients(NeuronAttribution):
 
         {arguments}
 
-        Returns:
-            Attributions in the structure of the inputs.
+        {like_inputs}
 
         {neuron_raises}
         """

@@ -68,7 +68,7 @@ class LayerActivation(LayerAttribution):
 
         {layer_raises}
         """
-        asked = accept_question(self.forward_func, inputs, None, additional_forward_args)
+        asked = accept_question(self.forward_func, inputs, None, additional_forward_args, integers=True)
         site, _ = self._at_layer(asked, attribute_to_layer_input, calls)
         return site.wanted.structured(site.calls, site.natural)
 
@@ -135,7 +135,7 @@ class LayerGradientXActivation(LayerAttribution):
 
         {layer_raises}
         """
-        asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
+        asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets, integers=True)
         options = accept_grad_kwargs(grad_kwargs)
         wanted = self._wanted(attribute_to_layer_input, calls)
         return gradients_at_layer(asked, wanted, self._combined, options, self._multiply_by_inputs)

@@ -199,7 +199,9 @@ class LayerLRP(LayerAttribution):
             results = [method.attribute(*passed, targets=targets, **rest) for method in methods]
             relevance, deltas = [r for r, _ in results], [d for _, d in results]
             return (relevance, deltas) if return_convergence_delta else relevance
-        asked = accept_question(uncompiled(self.forward_func), inputs, target, additional_forward_args, targets)
+        asked = accept_question(
+            uncompiled(self.forward_func), inputs, target, additional_forward_args, targets, integers=True
+        )
         _, question = self._at_layer(asked, attribute_to_layer_input, calls)
         propagation = Propagation(composite or EPSILON, rules or {}, choices, audit, partial=True)
         found, missed = propagated(question, propagation, None, verbose)

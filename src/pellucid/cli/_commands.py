@@ -47,6 +47,10 @@ def list_methods() -> None:
               metavar="DIR", help="Where the report, the pictures and the attributions go.")  # fmt: skip
 @click.option("--target", default="predicted", show_default=True, metavar="INDEX|predicted|label",
               help="The explained output: a class, the predicted class, or the true one.")  # fmt: skip
+@click.option("--layer", metavar="NAME", help="Explain the values of this module of the model, such as features.3, "
+              "in the place of the input.")  # fmt: skip
+@click.option("--neuron", metavar="INDEX", help="Explain this neuron of the layer, such as 3 or 1,2:4,:, in the place "
+              "of the output.")  # fmt: skip
 @click.option("--baseline", metavar="NUMBER|FILE",
               help="What the prediction is compared with, in the units of the model's input; a file is read like DATA "
               "and holds one row, or one per example.  [default: zeros; for texts, padding]")  # fmt: skip

@@ -18,6 +18,7 @@ from pellucid.cli._images import ImageSettings
 from pellucid.cli._models import LoadedModel, load_model
 from pellucid.cli._plan import Given, chosen_methods, plan
 from pellucid.cli._running import Batches, PerExample, resolve_truth, run
+from pellucid.cli._scope import at_scope, layer_of
 from pellucid.cli._writing import prepare_folder, write_everything
 from pellucid.report import Run, Subject
 
@@ -31,6 +32,8 @@ class Options:
     methods: tuple[str, ...]
     out: Path
     target: str
+    layer: str | None
+    neuron: str | None
     baseline: str | None
     baselines: str | None
     n_steps: str | None
@@ -74,6 +77,7 @@ def explain_data(options: Options, say: Callable[[str], object]) -> Result:
     """
     infos = chosen_methods(options.methods)
     target = values.parse_target(options.target)
+    neuron = values.parse_neuron(options.neuron)
     settings = values.parse_settings(options.settings)
     steps = values.parse_steps(options.n_steps)
     classes = values.parse_classes(options.classes)
@@ -93,6 +97,8 @@ def explain_data(options: Options, say: Callable[[str], object]) -> Result:
         settings=settings,
         brings_baseline=data.kind == "text",
     )
+    layer = layer_of(model.module, options.layer)
+    infos = at_scope(infos, model.module, layer, neuron)
     plans = plan(infos, given)
     batches = Batches(model, data, options.batch_size)
     data.notes.extend(batches.notes)
@@ -101,7 +107,7 @@ def explain_data(options: Options, say: Callable[[str], object]) -> Result:
     outputs = batches.probe()
     truth, names = resolve_truth(data, classes or model.class_names or (), outputs)
     _check_classes(target, outputs, classes)
-    explanations = run(batches, plans, _target(target, truth), progress=options.progress)
+    explanations = run(batches, plans, _target(target, truth), progress=options.progress, layer=layer, neuron=neuron)
 
     subject = _subject(data, batches, truth, names)
     lines = write_everything(
@@ -197,7 +203,8 @@ def _subject(data: Data, batches: Batches, truth: Sequence[int | None], names: S
 def _about(options: Options, model: LoadedModel, data: Data, infos: Sequence[MethodInfo]) -> Run:
     """Say on the page what was typed, so that the run can be repeated."""
     typed = {
-        "target": options.target, "baseline": options.baseline, "baselines": options.baselines,
+        "target": options.target, "layer": options.layer, "neuron": options.neuron,
+        "baseline": options.baseline, "baselines": options.baselines,
         "n-steps": options.n_steps, "set": " ".join(options.settings) or None, "size": options.size,
         "grayscale": options.grayscale or None, "mean": options.mean, "std": options.std,
         "examples": options.examples, "seed": options.seed,

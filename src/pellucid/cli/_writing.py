@@ -7,12 +7,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from pellucid.cli._failures import Refusal
-from pellucid.report import Run, Subject, method_title, write_report
+from pellucid.report import Run, Subject, explanation_title, write_report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pellucid import Explanation
 
 
-SIDE = 2.9  # inches of one heat map
+SIZES = {"image": (2.9, 3.2), "text": (5.2, 2.2)}  # width and height of one panel in inches
 DPI = 110
 
 
@@ -67,8 +67,11 @@ def write_everything(
     try:
         report = write_report(folder / "report.html", explanations, subject, run)
         lines = [f"{report}: the report, one page without other files"]
+        names, tokens = subject.feature_names or None, subject.tokens or None
         saved = [
-            explanation.save(_made(folder / "attributions") / f"{slug(explanation.method)}.safetensors")
+            explanation.labelled(names=names, tokens=tokens).save(
+                _made(folder / "attributions") / f"{slug(explanation.method)}.safetensors"
+            )
             for explanation in explanations
         ]
         lines.append(f"{folder / 'attributions'}: {len(saved)} safetensors, one per method (pellucid.load reads them)")
@@ -96,7 +99,6 @@ def _made(folder: Path) -> Path:
 
 
 def _write_pictures(folder: Path, explanations: Sequence[Explanation], subject: Subject, progress: bool | None) -> int:
-
     from pellucid.visualization import png_bytes  # noqa: PLC0415  (it draws)
 
     count = 0
@@ -137,39 +139,25 @@ def _axes(count: int, subject: Subject) -> tuple[Figure, list[Axes]]:
     from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: PLC0415  (it draws)
 
     # numbers at the ends of neighbouring colour bars need room, so panels stand apart
-    width, height = (SIDE, SIDE + 0.3) if subject.kind == "image" else (5.2, 4.4)
+    width, height = SIZES.get(subject.kind, (5.2, 4.4))
     figure = Figure(figsize=(width * count, height), layout=ConstrainedLayoutEngine(wspace=0.18))
     return figure, list(figure.subplots(1, count, squeeze=False)[0])
 
 
-def _drawer(explanation: Explanation, subject: Subject, position: int) -> Callable[[Any], None]:
-    from pellucid.visualization import draw_attribution, draw_bars  # noqa: PLC0415  (it draws)
+def _drawer(explanation: Explanation, subject: Subject, position: int) -> Callable[[Axes], object]:
+    from pellucid.visualization import draw_attribution, draw_bars, draw_tokens  # noqa: PLC0415  (it draws)
 
     values = explanation.attributions
     row = (values[0] if isinstance(values, tuple) else values)[position].detach().cpu().double().numpy()
-    title = method_title(explanation.method)
+    title = explanation_title(explanation)
     if subject.kind == "image":
         while row.ndim > 2:
             row = row.sum(axis=0)
-
-        def draw_map(ax: Axes) -> None:
-            draw_attribution(ax, row, title=title)
-
-        return draw_map
+        return lambda ax: draw_attribution(ax, row, title=title)
     if subject.kind == "text":
         tokens = subject.tokens[position]
-        row = row.sum(axis=-1)[: len(tokens)]
-        names = [f"{index + 1} {token}" for index, token in enumerate(tokens)]
-    else:
-        row = row.ravel()
-        names = [str(name) for name in subject.feature_names] or [f"feature {index}" for index in range(row.size)]
-
-    def draw_signed_bars(ax: Axes) -> None:
-        draw_bars(ax, row, [_plain(name) for name in names], title=title)
-
-    return draw_signed_bars
-
-
-def _plain(name: str) -> str:
-    """Return a name that matplotlib does not read as mathematics."""
-    return name.replace("$", r"\$")
+        sums = row.sum(axis=-1)[: len(tokens)]
+        return lambda ax: draw_tokens(ax, tokens, sums, title=title)
+    numbers = row.ravel()
+    names = [str(name) for name in subject.feature_names] or [f"feature {index}" for index in range(numbers.size)]
+    return lambda ax: draw_bars(ax, numbers, names, title=title)
