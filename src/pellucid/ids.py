@@ -176,8 +176,8 @@ def embed(
         starts = _starts(inside, lookups, ids, kept)
     slots = tuple(map(is_ids, given))
     plain = [x for x in given if not is_ids(x)]
-    values = tuple([*plain, *(lookup.value for lookup in lookups.found)])
-    begins = tuple([*(0.0 if b is None else b for b, x in zip(ids, given, strict=True) if not is_ids(x)), *starts])
+    values = (*plain, *(lookup.value for lookup in lookups.found))
+    begins = (*(0.0 if b is None else b for b, x in zip(ids, given, strict=True) if not is_ids(x)), *starts)
     template: Any = values if len(values) > 1 else None
     return EmbeddedInputs(
         Embedded(inside.forward, lookups, slots),

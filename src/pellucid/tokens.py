@@ -217,11 +217,14 @@ def _taken(model: Any, fields: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return dict(fields)
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return dict(fields)
-    silent = {"attention_mask": lambda value: bool((value == 1).all()), "token_type_ids": lambda v: not bool(v.any())}
+    silent = {"attention_mask": 1, "token_type_ids": 0}
     for name, value in fields.items():
-        if name not in parameters and not silent.get(name, lambda _: False)(value):
+        if name not in parameters and not (name in silent and bool((value == silent[name]).all())):
             raise invalid_value(
-                "forward_func", f"one without {name}", "the tokenizer made some that matter", f"a model that takes {name}"
+                "forward_func",
+                f"one without {name}",
+                "the tokenizer made some that matter",
+                f"a model that takes {name}",
             )
     return {name: value for name, value in fields.items() if name in parameters}
 

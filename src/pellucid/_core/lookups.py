@@ -33,29 +33,16 @@ class RowsMovedError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Lookup:
-    """One call of an embedding that ids of the inputs reach.
+class Layout:
+    """How the examples lie in the ids of a call.
 
     Attributes:
-        table: number of the embedding in its place.
-        call: which of the embedding's calls.
-        input: which of the inputs the ids belong to.
-        axis: dimension of the ids that counts the examples.
-        folded: rows of one example along that dimension, where it counts more than the examples.
-        origins: for each id, example by example, its number among the input's ids, counted from 1; 0 for ids that
-            the model brings itself.
-        value: what the call returned, one row per example: vectors, shape (N, ..., D).
-        bag: whether the call sums up the vectors of several ids.
+        axis: dimension that counts the examples.
+        folded: rows of one example along it.
     """
 
-    table: int
-    call: int
-    input: int
     axis: int
     folded: int
-    origins: Tensor
-    value: Tensor
-    bag: bool
 
     def by_example(self, natural: Tensor) -> Tensor:
         """Give what stands in the order of the call one row per example."""
@@ -66,6 +53,30 @@ class Lookup:
     def natural(self, value: Tensor) -> Tensor:
         """Give what has one row per example the order of the call."""
         return value.flatten(0, 1) if self.folded > 1 else value.movedim(0, self.axis)
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """One call of an embedding that ids of the inputs reach.
+
+    Attributes:
+        table: number of the embedding in its place.
+        call: which of the embedding's calls.
+        input: which of the inputs the ids belong to.
+        layout: how the examples lie in the call.
+        origins: for each id, example by example, its number among the input's ids, counted from 1; 0 for ids that
+            the model brings itself.
+        value: what the call returned, one row per example: vectors, shape (N, ..., D).
+        bag: whether the call sums up the vectors of several ids.
+    """
+
+    table: int
+    call: int
+    input: int
+    layout: Layout
+    origins: Tensor
+    value: Tensor
+    bag: bool
 
 
 @dataclass
@@ -114,17 +125,13 @@ class Lookups:
         results = []
         for lookup in self.found:
             call = met.get((lookup.table, lookup.call))
-            if call is None or call.ids.shape != _ids_shape(lookup):
+            if call is None or call.ids.shape != lookup.layout.natural(lookup.origins).shape:
                 raise UnsupportedModelError(
                     f"{self.place.names[lookup.table]} is called otherwise for the baselines than for the inputs: the"
                     " model takes another course. Use baselines that take the same, or 'zero'."
                 )
-            results.append(lookup.by_example(_vectors(self.place, call)))
+            results.append(lookup.layout.by_example(_vectors(self.place, call)))
         return tuple(results), output
-
-
-def _ids_shape(lookup: Lookup) -> torch.Size:
-    return lookup.natural(lookup.origins).shape
 
 
 def is_ids(value: Tensor) -> bool:
@@ -206,7 +213,7 @@ def _observed(
             open_.append(_Call(table, number, ids.clone(), origins.of(ids) if any(followed) else None, given))
             origins.inside += 1
 
-        def after(table: int, output: Any) -> None:
+        def after(_: int, output: Any) -> None:
             origins.inside -= 1
             call = open_.pop()
             call.output = output.detach().clone() if isinstance(output, Tensor) else None
@@ -241,31 +248,30 @@ def _lookup(inside: InputSite, place: Place, call: _Call, starts: list[int]) -> 
     sizes = [x.numel() if is_ids(x) else 0 for x in inside.values]
     ends = torch.tensor([start + size for start, size in zip(starts, sizes, strict=True)])
     known = origins[origins != NONE].cpu()
-    owners = torch.bucketize(known, ends, right=True).unique().tolist()
+    owners = sorted(set(torch.bucketize(known, ends, right=True).tolist()))
     if len(owners) > 1:
         names = " and ".join(inside.names[i] for i in owners)
         raise UnsupportedModelError(f"{name} looks up ids of {names} in one call. Explain one of them at a time.")
-    (owner,) = owners
+    owner = owners[0]
     own = torch.where(origins == NONE, NONE, origins - (starts[owner] - 1))
     bag = isinstance(uncompiled(place.layers[call.table]), nn.EmbeddingBag)
     if bag and call.ids.dim() != 2:
         raise UnsupportedModelError(f"{name} takes bags by their offsets. Pass ids of shape (N, T) to it instead.")
-    axis, folded = _rows(own, inside.values[owner], name)
-    lookup = Lookup(call.table, call.call, owner, axis, folded, own, own, bag)
-    vectors = _vectors(place, call)
-    return [Lookup(call.table, call.call, owner, axis, folded, lookup.by_example(own), lookup.by_example(vectors), bag)]
+    layout = _layout(own, inside.values[owner], name)
+    origins, vectors = layout.by_example(own), layout.by_example(_vectors(place, call))
+    return [Lookup(call.table, call.call, owner, layout, origins, vectors, bag)]
 
 
-def _rows(origins: Tensor, ids: Tensor, name: str) -> tuple[int, int]:
+def _layout(origins: Tensor, ids: Tensor, name: str) -> Layout:
     """Find the dimension along which the examples lie, and how many rows of it belong to each."""
     examples = len(ids)
     example = torch.div(origins - 1, ids[0].numel(), rounding_mode="floor")
     known = origins != NONE
     for axis, size in enumerate(origins.shape):
         if size == examples and _lies(example, known, axis, 1):
-            return axis, 1
+            return Layout(axis, 1)
     if origins.dim() and len(origins) % examples == 0 and _lies(example, known, 0, len(origins) // examples):
-        return 0, len(origins) // examples
+        return Layout(0, len(origins) // examples)
     raise UnsupportedModelError(f"{name} is called with ids whose examples do not lie side by side, or only some do.")
 
 
@@ -362,7 +368,7 @@ class _Put:
         lookup, value = self._left.pop((table, call), (None, None))
         if lookup is None or value is None:
             return None
-        vectors = lookup.natural(value)
+        vectors = lookup.layout.natural(value)
         if vectors.shape[:-1] != _ids_of(given).shape:
             raise RowsMovedError(
                 f"{self._place.names[table]} was called with ids of shape {tuple(_ids_of(given).shape)} where"

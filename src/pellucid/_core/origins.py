@@ -32,7 +32,7 @@ _CONVERTED = frozenset({"dtype", "layout", "memory_format", "pin_memory"})
 """Arguments of a copy that do not concern where its elements come from."""
 
 
-class Origins(TorchDispatchMode):
+class Origins(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its base untyped
     """Follows ids through one pass.
 
     Attributes:
@@ -43,7 +43,7 @@ class Origins(TorchDispatchMode):
 
     def __init__(self, ids: tuple[Tensor, ...]) -> None:
         """Begin; the pass runs with this mode on and with these tensors."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # likewise
         self.inside = 0
         self.otherwise = False
         self.loose = False

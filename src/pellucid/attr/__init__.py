@@ -18,9 +18,16 @@ from pellucid.attr.grad_cam import GuidedGradCam, LayerGradCam
 from pellucid.attr.gradient_shap import GradientShap, LayerGradientShap, NeuronGradientShap
 from pellucid.attr.guided import Deconvolution, GuidedBackprop, NeuronDeconvolution, NeuronGuidedBackprop
 from pellucid.attr.image_mask import ImageMaskInput
+from pellucid.attr.input_layers import ModelInputWrapper
 from pellucid.attr.input_x_gradient import InputXGradient
 from pellucid.attr.integrated_gradients import IntegratedGradients, LayerIntegratedGradients, NeuronIntegratedGradients
 from pellucid.attr.interpretable import InterpretableInput, ProductBaselines, TextTemplateInput, TextTokenInput
+from pellucid.attr.interpretable_embedding import (
+    InterpretableEmbeddingBase,
+    TokenReferenceBase,
+    configure_interpretable_embedding_layer,
+    remove_interpretable_embedding_layer,
+)
 from pellucid.attr.layer_activation import LayerActivation, LayerGradientXActivation
 from pellucid.attr.lrp import LRP, LayerLRP
 from pellucid.attr.noise_tunnel import NoiseTunnel
@@ -65,6 +72,7 @@ __all__ = [
     "InputXGradient",
     "IntegratedGradients",
     "InternalInfluence",
+    "InterpretableEmbeddingBase",
     "InterpretableInput",
     "LayerActivation",
     "LayerAttribution",
@@ -81,6 +89,7 @@ __all__ = [
     "Max",
     "Mean",
     "Min",
+    "ModelInputWrapper",
     "NeuronAttribution",
     "NeuronConductance",
     "NeuronDeconvolution",
@@ -105,6 +114,9 @@ __all__ = [
     "SummarizerSingleTensor",
     "TextTemplateInput",
     "TextTokenInput",
+    "TokenReferenceBase",
     "Var",
+    "configure_interpretable_embedding_layer",
+    "remove_interpretable_embedding_layer",
     "visualization",
 ]
