@@ -308,7 +308,8 @@ def _bagged(module: Any, given: Any, vectors: Tensor) -> Tensor:
     weights = args[2] if len(args) > 2 else kwargs.get("per_sample_weights")
     kept = torch.ones_like(ids, dtype=torch.bool) if module.padding_idx is None else ids != module.padding_idx
     if module.mode == "max":
-        filled = vectors.masked_fill(~kept[..., None], float("-inf")).amax(1)
+        least = -torch.finfo(vectors.dtype).max / 4  # finite, so that differences of it are numbers
+        filled = vectors.masked_fill(~kept[..., None], least).amax(1)
         return torch.where(kept.any(1)[:, None], filled, torch.zeros_like(filled))
     if weights is not None:
         vectors = vectors * weights[..., None]
