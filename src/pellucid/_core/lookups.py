@@ -79,16 +79,16 @@ class Lookup:
     bag: bool
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Call:
-    """A call of an embedding as it was met."""
+    """A call of an embedding as it was met: the numbers it looked up, from which ids they came, and what it returned."""
 
     table: int
     call: int
     ids: Tensor
     origins: Tensor | None
     given: tuple[Any, Any]
-    output: Tensor | None = None
+    output: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -204,20 +204,20 @@ def _observed(
         origins = Origins(tuple(x for x, wanted in zip(lent, followed, strict=False) if wanted))
         calls: list[_Call] = []
         count: dict[int, int] = {}
-        open_: list[_Call] = []
+        started: list[tuple[int, int, Any]] = []
 
         def before(table: int, given: Any) -> None:
-            ids = _ids_of(given)
             number = count.get(table, 0)
             count[table] = number + 1
-            open_.append(_Call(table, number, ids.clone(), origins.of(ids) if any(followed) else None, given))
-            origins.inside += 1
+            started.append((table, number, given))
+            origins.open.append([])
 
         def after(_: int, output: Any) -> None:
-            origins.inside -= 1
-            call = open_.pop()
-            call.output = output.detach().clone() if isinstance(output, Tensor) else None
-            calls.append(call)
+            table, number, given = started.pop()
+            looked = [ids for ids in origins.open.pop() if isinstance(output, Tensor) and ids.shape == output.shape[:-1]]
+            ids = looked[0] if len(looked) == 1 else _ids_of(given)
+            kept = output.detach().clone() if isinstance(output, Tensor) else None
+            calls.append(_Call(table, number, ids.clone(), origins.of(ids) if any(followed) else None, given, kept))
 
         at_input = Place(place.layers, place.names, at_input=True)
         with tapped(at_input, before), tapped(place, after), origins:
@@ -370,9 +370,10 @@ class _Put:
         if lookup is None or value is None:
             return None
         vectors = lookup.layout.natural(value)
-        if vectors.shape[:-1] != _ids_of(given).shape:
+        shape = _ids_of(given).shape if lookup.bag else output.shape[:-1]
+        if vectors.shape[:-1] != shape:
             raise RowsMovedError(
-                f"{self._place.names[table]} was called with ids of shape {tuple(_ids_of(given).shape)} where"
+                f"{self._place.names[table]} looked up ids of shape {tuple(shape)} where"
                 f" {tuple(vectors.shape[:-1])} were expected."
             )
         module = uncompiled(self._place.layers[table])

@@ -36,7 +36,8 @@ class Origins(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leav
     """Follows ids through one pass.
 
     Attributes:
-        inside: how many embeddings are being called; what they do with ids is their own matter.
+        open: the embeddings that are being called, one list each of the numbers that they looked up so far; what else
+            they do with ids is their own matter.
         otherwise: whether ids had another use than to be looked up in an embedding.
         loose: whether a table was looked up in outside of an embedding's call.
     """
@@ -44,7 +45,7 @@ class Origins(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leav
     def __init__(self, ids: tuple[Tensor, ...]) -> None:
         """Begin; the pass runs with this mode on and with these tensors."""
         super().__init__()  # type: ignore[no-untyped-call]  # likewise
-        self.inside = 0
+        self.open: list[list[Tensor]] = []
         self.otherwise = False
         self.loose = False
         self._notes: dict[int, tuple[Tensor, Tensor]] = {}
@@ -84,6 +85,8 @@ class Origins(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leav
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation, and note from where the elements of its result come."""
         kwargs = kwargs or {}
+        if self.open and func is torch.ops.aten.embedding.default:
+            self.open[-1].append(args[1])
         with torch.no_grad():
             known = [t for t in tensors_in([args, kwargs]) if self.of(t) is not None]
         result = func(*args, **kwargs)
@@ -99,7 +102,7 @@ class Origins(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leav
             self._move(func, plain, args, kwargs, result)
         elif torch.Tag.pointwise in func.tags and _holds_integers(result):
             self._note(result, _merged([o for t in known if (o := self.of(t)) is not None]))
-        elif not self._is_view(result, known) and not self.inside:
+        elif not self._is_view(result, known) and not self.open:
             self.otherwise = True
             self.loose |= plain in {"embedding", "embedding_bag", "_embedding_bag", "_embedding_bag_forward_only"}
 
