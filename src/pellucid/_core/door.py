@@ -111,8 +111,8 @@ def _check_input(name: str, value: Any, any_dtype: bool) -> None:
             name,
             f"a tensor of dtype {value.dtype}",
             "derivatives need real floating-point values",
-            "inputs.float() if these are quantities; if they are ids (tokens, categories), pass their embeddings"
-            " together with a forward function that starts after the embedding layer",
+            "inputs.float() if these are quantities; if they are ids (tokens, categories), call pellucid.explain, or"
+            " pellucid.embed, which takes them to their embedding layer",
         )
     if value.layout != torch.strided:
         raise invalid_type(name, f"a tensor of layout {value.layout}", "it is not dense", "its to_dense()")

@@ -81,7 +81,7 @@ class Lookup:
 
 @dataclass(frozen=True)
 class _Call:
-    """A call of an embedding as it was met: the numbers it looked up, from which ids they came, and what it returned."""
+    """A call of an embedding as it was met: what it looked up, from which ids that came, and what it returned."""
 
     table: int
     call: int
@@ -214,7 +214,9 @@ def _observed(
 
         def after(_: int, output: Any) -> None:
             table, number, given = started.pop()
-            looked = [ids for ids in origins.open.pop() if isinstance(output, Tensor) and ids.shape == output.shape[:-1]]
+            looked = [
+                ids for ids in origins.open.pop() if isinstance(output, Tensor) and ids.shape == output.shape[:-1]
+            ]
             ids = looked[0] if len(looked) == 1 else _ids_of(given)
             kept = output.detach().clone() if isinstance(output, Tensor) else None
             calls.append(_Call(table, number, ids.clone(), origins.of(ids) if any(followed) else None, given, kept))
