@@ -1,8 +1,25 @@
 """Attacks: how easily a prediction turns."""
 
 from pellucid.robust.apgd import APGD
+from pellucid.robust.evaluator import RobustnessEvaluator
+from pellucid.robust.fab import FAB, MinimalPerturbation
 from pellucid.robust.fgsm import FGSM
 from pellucid.robust.perturbation import Perturbation
 from pellucid.robust.pgd import PGD
+from pellucid.robust.result import AttackOutcome, RobustnessFlag, RobustnessResult, wilson_interval
+from pellucid.robust.square import Square
 
-__all__ = ["APGD", "FGSM", "PGD", "Perturbation"]
+__all__ = [
+    "APGD",
+    "FAB",
+    "FGSM",
+    "PGD",
+    "AttackOutcome",
+    "MinimalPerturbation",
+    "Perturbation",
+    "RobustnessEvaluator",
+    "RobustnessFlag",
+    "RobustnessResult",
+    "Square",
+    "wilson_interval",
+]

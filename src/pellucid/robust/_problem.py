@@ -170,7 +170,7 @@ class Problem:
         """The classes with the largest scores at the inputs, the label left out, shape (N, count)."""
         scores = log_scores(self.oracle.plain().to(self.inputs.device)).clone()
         scores.scatter_(1, self.labels[:, None], -torch.inf)
-        return scores.argsort(1, descending=True, stable=True)[:, : min(count, self.classes - 1)]
+        return scores.argsort(dim=1, descending=True, stable=True)[:, : min(count, self.classes - 1)]
 
     # -- balls
 

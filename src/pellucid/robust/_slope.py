@@ -69,7 +69,9 @@ class Slope:
 
 
 @contextmanager
-def sloping(asked: Asked, loss_func: Callable[..., Any] | None, target: Any, targeted: bool, name: str) -> Iterator[Slope]:
+def sloping(
+    asked: Asked, loss_func: Callable[..., Any] | None, target: Any, targeted: bool, name: str
+) -> Iterator[Slope]:
     """Borrow the model and follow its loss.
 
     Args:

@@ -114,7 +114,10 @@ class PGD(Perturbation):
         best: Values = ()
         highest: Tensor | None = None
         rows = runs * steps * asked.site.examples
-        with sloping(asked, self.loss_func, target, targeted, "PGD") as slope, progress(show_progress, "PGD", rows) as bar:
+        with (
+            sloping(asked, self.loss_func, target, targeted, "PGD") as slope,
+            progress(show_progress, "PGD", rows) as bar,
+        ):
             for start in starts:
                 points = walk.start(start)
                 for _ in range(steps):
