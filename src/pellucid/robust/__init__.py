@@ -1,9 +1,11 @@
 """Attacks: how easily a prediction turns."""
 
 from pellucid.robust.apgd import APGD
+from pellucid.robust.comparator import AttackComparator
 from pellucid.robust.evaluator import RobustnessEvaluator
 from pellucid.robust.fab import FAB, MinimalPerturbation
 from pellucid.robust.fgsm import FGSM
+from pellucid.robust.min_param import MinParamPerturbation
 from pellucid.robust.perturbation import Perturbation
 from pellucid.robust.pgd import PGD
 from pellucid.robust.result import AttackOutcome, RobustnessFlag, RobustnessResult, wilson_interval
@@ -14,7 +16,9 @@ __all__ = [
     "FAB",
     "FGSM",
     "PGD",
+    "AttackComparator",
     "AttackOutcome",
+    "MinParamPerturbation",
     "MinimalPerturbation",
     "Perturbation",
     "RobustnessEvaluator",

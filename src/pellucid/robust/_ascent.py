@@ -115,7 +115,7 @@ def _stage(
     ascent = Ascent(start.clone(), seen.losses.clone(), torch.zeros_like(seen.losses, dtype=torch.bool))
     climb = _begin(problem, examples, start, seen, radius)
     climb = _record(problem, ascent, climb, seen.scores, counts)
-    looks = set(range(0, n_iter, max(1, math.ceil(L1_LOOK * n_iter)))) - {0} if sparse else set(_looks(n_iter))
+    looks = set(range(0, n_iter, max(1, math.ceil(L1_LOOK * n_iter)))) - {0} if sparse else _looks(n_iter)
     since = 0
     for i in range(n_iter):
         if not len(climb.example):
@@ -132,12 +132,14 @@ def _stage(
     return ascent
 
 
-def _looks(n_iter: int) -> Iterator[int]:
+def _looks(n_iter: int) -> set[int]:
     """Steps after which the step size is looked at: 0.22, then ever shorter shares of all steps."""
     before, now = 0.0, FIRST_LOOK
+    looks = set()
     while now < 1:
-        yield math.ceil(now * n_iter)
+        looks.add(math.ceil(now * n_iter))
         before, now = now, now + max(now - before - LOOKS_SHORTEN, SHORTEST_LOOK)
+    return looks
 
 
 def _begin(problem: Problem, examples: Tensor, start: Tensor, seen: Slopes, radius: float) -> _Climb:

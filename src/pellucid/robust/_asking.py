@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pellucid._core.arguments import Arguments
 from pellucid._core.door import accept_forward, accept_inputs
+from pellucid._core.output import accept_target
 from pellucid._core.site import InputSite
 from pellucid._core.structure import names_of
 from pellucid.errors import invalid_type, invalid_value
@@ -82,7 +83,7 @@ def _spread(name: str, bound: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, 
 
 def _check_broadcast(name: str, value: Tensor, x: Tensor) -> None:
     try:
-        fits = torch.broadcast_shapes(value.shape, x.shape) == x.shape
+        fits = value.expand(x.shape).shape == x.shape
     except RuntimeError:
         fits = False
     if not fits:
@@ -118,6 +119,29 @@ def accept_size(name: str, value: Any) -> float:
     if not math.isfinite(value) or value < 0:
         raise invalid_value(name, str(value), "a distance is finite and not negative", "a number >= 0")
     return float(value)
+
+
+def accept_labels(target: Any, rows: int) -> Tensor:
+    """Turn a target into the class of each row, shape (rows,), before it is known how many classes there are."""
+    accepted = accept_target(target, rows)
+    width = accepted.each.shape[1] if accepted.each is not None else len(accepted.common or ())
+    common = accepted.common[0] if accepted.common is not None else None
+    if width != 1 or isinstance(common, slice):
+        raise invalid_value(
+            "target", repr(target), "the correct class of each example is needed", "an int, a tensor (N,) or a list"
+        )
+    return torch.full((rows,), int(common or 0)) if accepted.each is None else accepted.each[:, 0]
+
+
+def class_labels(target: Any, rows: int, classes: int) -> Tensor:
+    """Turn a target into the class of each row, from 0 to classes - 1."""
+    labels = accept_labels(target, rows)
+    wrong = (labels < -classes) | (labels >= classes)
+    if bool(wrong.any()):
+        raise invalid_value(
+            "target", str(int(labels[wrong][0])), f"there are {classes} classes", f"classes from 0 to {classes - 1}"
+        )
+    return labels % classes
 
 
 def accept_norm(norm: Any) -> Ball:

@@ -57,7 +57,8 @@ class Ball:
 
     def size(self, displacements: Tensor) -> Tensor:
         """Norm of each row."""
-        return torch.linalg.vector_norm(displacements, self.order, dim=1)
+        size: Tensor = torch.linalg.vector_norm(displacements, self.order, dim=1)
+        return size
 
     def project(self, points: Tensor, center: Tensor, radius: float | Tensor, box: Box) -> Tensor:
         """Move points into the ball around their center and into the box, in which the center lies."""
@@ -115,7 +116,7 @@ def _draw_cube(rows: int, width: int, generator: torch.Generator) -> Tensor:
 
 def _into_sphere(displacements: Tensor, radius: float | Tensor, center: Tensor, box: Box) -> Tensor:
     del center, box
-    size = torch.linalg.vector_norm(displacements, 2, dim=1, keepdim=True)
+    size: Tensor = torch.linalg.vector_norm(displacements, 2, dim=1, keepdim=True)
     return displacements * (radius / size.clamp_min(torch.finfo(size.dtype).tiny)).clamp(max=1.0)
 
 
@@ -123,13 +124,15 @@ def _unit(gradients: Tensor, free: Tensor) -> Tensor:
     gradients = gradients * free
     largest = gradients.abs().amax(1, keepdim=True).clamp_min(torch.finfo(gradients.dtype).tiny)
     scaled = gradients / largest  # squares of tiny gradients would vanish
-    return scaled / torch.linalg.vector_norm(scaled, 2, dim=1, keepdim=True).clamp_min(0.5)
+    size: Tensor = torch.linalg.vector_norm(scaled, 2, dim=1, keepdim=True)
+    return scaled / size.clamp_min(0.5)
 
 
 def _draw_sphere(rows: int, width: int, generator: torch.Generator) -> Tensor:
     direction = torch.randn(rows, width, generator=generator, dtype=torch.float64)
     length = torch.rand(rows, 1, generator=generator, dtype=torch.float64) ** (1.0 / width)
-    return direction * (length / torch.linalg.vector_norm(direction, 2, dim=1, keepdim=True))
+    size: Tensor = torch.linalg.vector_norm(direction, 2, dim=1, keepdim=True)
+    return direction * (length / size)
 
 
 # -- L1

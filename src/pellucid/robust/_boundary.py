@@ -1,4 +1,4 @@
-"""The walk of the fast adaptive boundary attack: back and forth over the decision boundary, ever nearer to the input."""
+"""The walk of the fast adaptive boundary attack: back and forth over the boundary, ever nearer to the input."""
 
 from __future__ import annotations
 

@@ -35,15 +35,16 @@ class Seen(NamedTuple):
     gradients: Values
 
 
-def without_graph(run: Callable[[], Tensor]) -> Tensor:
+def without_graph(run: Callable[[], Any]) -> Any:
     """Evaluate without keeping a graph, unless the model differentiates inside itself."""
     with torch.no_grad():
         try:
-            return run().detach()
+            return run()
         except RuntimeError as error:
             if "does not require grad" not in str(error):
                 raise
-    return run().detach()
+    found = run()
+    return found.detach() if isinstance(found, Tensor) else found
 
 
 class Oracle:
@@ -79,7 +80,7 @@ class Oracle:
 
     def gradients(self, values: Values, examples: Tensor, loss: Loss) -> Seen:
         """Differentiate each row's loss, a function of (outputs, examples), at values of some examples."""
-        parts = self._in_chunks(values, examples, lambda part, rows: self._differentiate(part, rows, loss))
+        parts: list[Seen] = self._in_chunks(values, examples, lambda part, rows: self._differentiate(part, rows, loss))
         if len(parts) == 1:
             return parts[0]
         return Seen(

@@ -18,10 +18,9 @@ from torch import Tensor
 
 from pellucid._core.gradient import agree
 from pellucid._core.model import borrowed
-from pellucid._core.output import Target, accept_target
 from pellucid._core.structure import like, wide
 from pellucid.errors import invalid_value
-from pellucid.robust._asking import Asked
+from pellucid.robust._asking import Asked, accept_labels, class_labels
 from pellucid.robust._balls import Ball, Box, settle
 from pellucid.robust._losses import Loss, log_scores
 from pellucid.robust._oracle import Oracle, Values, without_graph
@@ -67,7 +66,7 @@ class Rows:
     def unpack(self, rows: Tensor) -> Values:
         """Take rows apart."""
         widths = [math.prod(v.shape[1:]) for v in self.values]
-        parts = rows.split(widths, 1)
+        parts = torch.split(rows, widths, 1)
         return tuple(
             p.to(v.device, v.dtype).reshape(len(p), *v.shape[1:]) for p, v in zip(parts, self.values, strict=True)
         )
@@ -76,7 +75,7 @@ class Rows:
 class Problem:
     """Inputs with labels, and what attacks may do and ask; lives as long as one call."""
 
-    def __init__(self, asked: Asked, ball: Ball, target: Target) -> None:
+    def __init__(self, asked: Asked, ball: Ball, target: Any) -> None:
         """Put everything into rows; nothing is evaluated yet."""
         self.asked = asked
         self.ball = ball
@@ -106,19 +105,7 @@ class Problem:
     def labels(self) -> Tensor:
         """The correct class of each example."""
         scores = self._checked(self.oracle.plain())
-        given = self._target.each[:, 0] if self._target.each is not None else torch.tensor(self._common())
-        classes = scores.shape[1]
-        wrong = (given < -classes) | (given >= classes)
-        if bool(wrong.any()):
-            number = int(given[wrong][0]) if given.dim() else int(given)
-            raise invalid_value(
-                "target", str(number), f"there are {classes} classes", f"classes from 0 to {classes - 1}"
-            )
-        return (given % classes).expand(len(self.all)).to(self.inputs.device)
-
-    def _common(self) -> int:
-        common = self._target.common
-        return common[0] if common is not None and isinstance(common[0], int) else 0
+        return class_labels(self._target, len(scores), scores.shape[1]).to(self.inputs.device)
 
     @property
     def classes(self) -> int:
@@ -191,7 +178,7 @@ class Problem:
 
     def random_points(self, examples: Tensor, radius: float | Tensor, generator: torch.Generator) -> Tensor:
         """Random rows of the balls; the draws of all examples are made, so an example's do not depend on others."""
-        draws = self.ball.draw(*self.inputs.shape, generator)[examples].to(self.inputs)
+        draws = self.ball.draw(self.inputs.shape[0], self.inputs.shape[1], generator)[examples].to(self.inputs)
         center, box = self.inputs[examples], self.box.rows(examples)
         reach = radius[:, None] if isinstance(radius, Tensor) else radius
         return self.ball.project(center + draws * reach, center, reach, box)
@@ -217,12 +204,7 @@ def posing(asked: Asked, ball: Ball, target: Any) -> Iterator[Problem]:
         InvalidValueError: if labels are missing or do not fit, inputs lie outside the bounds, or examples of a batch
             influence each other.
     """
-    accepted = accept_target(target, asked.site.examples)
-    length = accepted.each.shape[1] if accepted.each is not None else len(accepted.common or ())
-    if length != 1 or (accepted.common is not None and not isinstance(accepted.common[0], int)):
-        raise invalid_value(
-            "target", repr(target), "the correct class of each example is needed", "an int, a tensor or a list of ints"
-        )
+    accept_labels(target, asked.site.examples)
     if asked.outside():
         raise invalid_value(
             "inputs",
@@ -231,7 +213,7 @@ def posing(asked: Asked, ball: Ball, target: Any) -> Iterator[Problem]:
             "inputs clamped to lower_bound and upper_bound, or wider bounds",
         )
     with borrowed(asked.site.forward, asked.site.values[0].device):
-        problem = Problem(asked, ball, accepted)
+        problem = Problem(asked, ball, target)
         _ = problem.labels  # checks them before the attack begins
         _check_independence(problem)
         yield problem

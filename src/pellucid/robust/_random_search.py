@@ -24,75 +24,56 @@ HALVED_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 def share_of_values(query: int, queries: int) -> float:
     """Share of the values that a window changes."""
     now = query / queries * 10_000
-    return FIRST_SHARE / 2 ** sum(now > mark for mark in HALVED_AT)
+    return FIRST_SHARE * 0.5 ** sum(now > mark for mark in HALVED_AT)
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Draws windows of rows: boolean tensors (n, D), the same for an example whoever else is searched."""
+    """Draws windows and signs for rows of inputs of these shapes."""
 
     shapes: tuple[tuple[int, ...], ...]
-    examples: int
 
-    def draw(self, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Two windows for each example of the batch, in the same one of its inputs: (windows, weights) of each."""
-        first = self._one_of_each(share, generator)
-        second = self._one_of_each(share, generator)
+    def pair(self, rows: int, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Two windows for each row, in the same one of its inputs: weights of shape (rows, D), 0 outside."""
         sizes = torch.tensor([math.prod(s) for s in self.shapes], dtype=torch.float64)
-        picked = torch.multinomial(sizes, self.examples, replacement=True, generator=generator)
-        return self._only(first, picked), self._only(second, picked)
+        picked = torch.multinomial(sizes, rows, replacement=True, generator=generator)
+        windows = []
+        for _ in range(2):
+            parts = [self._window(s, rows, share, generator) for s in self.shapes]
+            windows.append(torch.cat([part * (picked == i)[:, None] for i, part in enumerate(parts)], 1))
+        return windows[0], windows[1]
 
-    def _only(self, parts: list[Tensor], picked: Tensor) -> Tensor:
-        return torch.cat([part * (picked == i)[:, None] for i, part in enumerate(parts)], 1)
+    def _window(self, shape: tuple[int, ...], rows: int, share: float, generator: torch.Generator) -> Tensor:
+        if len(shape) == 3:
+            return _squares(shape, rows, share, generator)
+        drawn = torch.rand(rows, math.prod(shape), generator=generator)
+        inside = drawn < share
+        return inside.scatter(1, drawn.argmin(1, keepdim=True), True).float()
 
-    def _one_of_each(self, share: float, generator: torch.Generator) -> list[Tensor]:
-        return [
-            self._squares(s, share, generator) if len(s) == 3 else self._subset(math.prod(s), share, generator)
-            for s in self.shapes
-        ]
-
-    def _squares(self, shape: tuple[int, ...], share: float, generator: torch.Generator) -> Tensor:
-        """Weights that fall from the middle of a square to its edge, 0 outside."""
-        _, height, width = shape
-        side = max(1, min(round(math.sqrt(share * height * width)), height, width))
-        place = torch.rand(2, self.examples, generator=generator)
-        top = (place[0] * (height - side + 1)).long()
-        left = (place[1] * (width - side + 1)).long()
-        pyramid = torch.zeros(self.examples, height, width)
-        hill = _hill(side)
-        rows, columns = torch.arange(height)[None] - top[:, None], torch.arange(width)[None] - left[:, None]
-        inside = ((rows >= 0) & (rows < side))[:, :, None] & ((columns >= 0) & (columns < side))[:, None]
-        pyramid = hill[rows.clamp(0, side - 1)[:, :, None], columns.clamp(0, side - 1)[:, None]] * inside
-        return pyramid[:, None].expand(-1, *shape).reshape(self.examples, -1)
-
-    def _subset(self, size: int, share: float, generator: torch.Generator) -> Tensor:
-        count = max(1, round(share * size))
-        ranks = torch.rand(self.examples, size, generator=generator).argsort(1).argsort(1)
-        return (ranks < count).float()
-
-    def signs(self, generator: torch.Generator) -> Tensor:
-        """One random sign per example and channel of images, and per value of anything else."""
+    def signs(self, rows: int, generator: torch.Generator, stripes: bool = False) -> Tensor:
+        """Random signs (rows, D): one per channel of images (and column for stripes), one per value of others."""
         parts = []
         for shape in self.shapes:
-            drawn = shape[:1] if len(shape) == 3 else (math.prod(shape),)
-            sign = torch.randint(0, 2, (self.examples, *drawn), generator=generator) * 2.0 - 1.0
-            if len(shape) == 3:
-                sign = sign[:, :, None, None].expand(-1, *shape)
-            parts.append(sign.reshape(self.examples, -1))
+            of_image = (shape[0], 1, shape[2] if stripes else 1) if len(shape) == 3 else shape
+            sign = torch.randint(0, 2, (rows, *of_image), generator=generator) * 2.0 - 1.0
+            parts.append(sign.expand(rows, *shape).reshape(rows, -1))
         return torch.cat(parts, 1)
 
-    def stripes(self, generator: torch.Generator) -> Tensor:
-        """Signs that are constant along the columns of images, and random for anything else."""
-        parts = []
-        for shape in self.shapes:
-            drawn = (shape[0], 1, shape[2]) if len(shape) == 3 else shape
-            sign = torch.randint(0, 2, (self.examples, *drawn), generator=generator) * 2.0 - 1.0
-            parts.append(sign.expand(self.examples, *shape).reshape(self.examples, -1))
-        return torch.cat(parts, 1)
+
+def _squares(shape: tuple[int, ...], rows: int, share: float, generator: torch.Generator) -> Tensor:
+    """Squares over all channels, with weights that fall from the middle to the edge."""
+    _, height, width = shape
+    side = max(1, min(round(math.sqrt(share * height * width)), height, width))
+    place = torch.rand(2, rows, generator=generator)
+    down = torch.arange(height)[None] - (place[0] * (height - side + 1)).long()[:, None]
+    right = torch.arange(width)[None] - (place[1] * (width - side + 1)).long()[:, None]
+    inside = ((down >= 0) & (down < side))[:, :, None] & ((right >= 0) & (right < side))[:, None]
+    weights = _hill(side)[down.clamp(0, side - 1)[:, :, None], right.clamp(0, side - 1)[:, None]] * inside
+    return weights[:, None].expand(-1, *shape).reshape(rows, -1)
 
 
 def _hill(side: int) -> Tensor:
-    """Weights ``sum over k from 0 to m of 1 / (n + 1 - k)^2``, n = side // 2, that grow with the distance m to the edge."""
+    """Weights ``sum over k from 0 to m of 1 / (n + 1 - k)^2``, n = side // 2, at m steps from the edge."""
     n = side // 2
     steps = torch.tensor([1.0 / (n + 1 - k) ** 2 for k in range(n + 1)]).cumsum(0)
     here = torch.arange(side)
@@ -122,20 +103,18 @@ def random_search(problem: Problem, examples: Tensor, radius: float, queries: in
     Returns:
         What was found.
     """
-    windows = Windows(tuple(tuple(v.shape[1:]) for v in problem.asked.site.values), len(problem.all))
+    windows = Windows(tuple(tuple(v.shape[1:]) for v in problem.asked.site.values))
     loss = problem.against(margin)
-    begin = _first_points(problem, windows, radius, generator)[examples]
+    begin = _first_points(problem, examples, windows, radius, generator)
     scores = problem.scores(begin, examples)
     found = Found(begin, loss(scores, examples), problem.fooled(scores, examples))
     for query in range(1, queries):
-        share = share_of_values(query, queries)
-        first, second = windows.draw(share, generator)
-        signs = windows.signs(generator)
         left = (~found.fooled).nonzero()[:, 0].cpu()
         if not len(left):
             break
         chosen = examples[left]
-        drawn = [t[chosen].to(problem.inputs) for t in (first, second, signs)]
+        pair = windows.pair(len(left), share_of_values(query, queries), generator)
+        drawn = [t.to(problem.inputs) for t in (*pair, windows.signs(len(left), generator))]
         point = _propose(problem, chosen, found.points[left], radius, drawn)
         scores = problem.scores(point, chosen)
         margins, fooled = loss(scores, chosen), problem.fooled(scores, chosen)
@@ -146,11 +125,13 @@ def random_search(problem: Problem, examples: Tensor, radius: float, queries: in
     return found
 
 
-def _first_points(problem: Problem, windows: Windows, radius: float, generator: torch.Generator) -> Tensor:
-    """Corners of the ball in stripes for Linf; for the others a random direction that reaches the ball's edge."""
-    signs = windows.stripes(generator).to(problem.inputs)
+def _first_points(
+    problem: Problem, examples: Tensor, windows: Windows, radius: float, generator: torch.Generator
+) -> Tensor:
+    """Corners of the ball in stripes for Linf; for the others the same direction, to the ball's edge."""
+    signs = windows.signs(len(examples), generator, stripes=True).to(problem.inputs)
     size = problem.ball.size(signs).clamp_min(1)[:, None]
-    return problem.project(problem.inputs + radius * signs / size, problem.all, radius)
+    return problem.project(problem.inputs[examples] + radius * signs / size, examples, radius)
 
 
 def _propose(problem: Problem, examples: Tensor, points: Tensor, radius: float, drawn: list[Tensor]) -> Tensor:

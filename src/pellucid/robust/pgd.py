@@ -148,7 +148,10 @@ class _Walk:
         points = []
         for i, x in enumerate(self.asked.site.values):
             center, box = self._rows(i)
-            offset = self.ball.draw(*center.shape, generator).to(center.device, center.dtype) * self.radius
+            offset = (
+                self.ball.draw(center.shape[0], center.shape[1], generator).to(center.device, center.dtype)
+                * self.radius
+            )
             if self.asked.mask is not None:
                 offset = offset * self.asked.mask[i].expand(x.shape).reshape(center.shape)
             points.append(box.clamp(center + offset).reshape(x.shape))
