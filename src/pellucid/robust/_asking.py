@@ -72,10 +72,10 @@ def _spread(name: str, bound: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, 
     values = bound if isinstance(bound, tuple) else (bound,) * len(inputs)
     if len(values) != len(inputs):
         raise invalid_value(name, f"a tuple of {len(values)}", f"there are {len(inputs)} inputs", "one per input")
+    names = names_of(name, bound) if isinstance(bound, tuple) else [name] * len(inputs)
     spread = []
-    for part_name, value, x in zip(names_of(name, bound if isinstance(bound, tuple) else None), values, inputs,
-                                   strict=False):  # fmt: skip
-        tensor = torch.as_tensor(value).detach().to(x.device, x.dtype)
+    for part_name, value, x in zip(names, values, inputs, strict=True):
+        tensor = torch.as_tensor(value, dtype=x.dtype, device=x.device).detach()
         _check_broadcast(part_name, tensor, x)
         spread.append(tensor)
     return tuple(spread)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -68,33 +69,43 @@ def walk(problem: Problem, examples: Tensor, wanted: Tensor, start: Tensor, n_it
 
 
 def refine(problem: Problem, examples: Tensor, nearest: Nearest) -> None:
-    """Halve the way to the nearest points, then to where the boundary's tangents there are nearest."""
+    """Halve the way to the nearest points, then to the nearest points of the boundary's tangents there.
+
+    The way to a tangent leads over the nearest points of the hyperplanes parallel to it, so that for a linear model
+    it ends in the nearest point of all, whatever the bounds are.
+    """
     rows = torch.isfinite(nearest.distances).nonzero()[:, 0].cpu()
     if not len(rows):
         return
     chosen = examples[rows]
     center, box = problem.inputs[chosen], problem.box.rows(chosen)
-    nearest.improve(rows, *_halved(problem, chosen, nearest.points[rows]))
+    far = nearest.points[rows]
+    nearest.improve(rows, *_halved(problem, chosen, lambda share: center + share[:, None] * (far - center)))
     wanted = problem.labels.clone()
     for _ in range(POLISHES):
         point = nearest.points[rows]
         wanted[chosen] = problem.scores(point, chosen).argmax(1)
         seen = problem.slopes(point, chosen, problem.towards(margin_to, wanted))
-        at_center = seen.losses + (seen.gradients * (center - point)).sum(1)
-        step = onto_hyperplane(center, seen.gradients, at_center, problem.ball, box)
-        nearest.improve(rows, *_halved(problem, chosen, box.clamp(center + OVERSHOOT * step)))
+        gradients = seen.gradients
+        gap = OVERSHOOT * (seen.losses + (gradients * (center - point)).sum(1))
+
+        def way(share: Tensor, normals: Tensor = gradients, gap: Tensor = gap) -> Tensor:
+            return center + onto_hyperplane(center, normals, share * gap, problem.ball, box)
+
+        nearest.improve(rows, *_halved(problem, chosen, way))
 
 
-def _halved(problem: Problem, examples: Tensor, far: Tensor) -> tuple[Tensor, Tensor]:
-    """The nearest points on the segments from the inputs that still fool the model, with their distances."""
-    center, box = problem.inputs[examples], problem.box.rows(examples)
-    fooled = problem.fooled(problem.scores(far, examples), examples)
-    best, low, high = far, torch.zeros_like(far[:, :1]), torch.ones_like(far[:, :1])
+def _halved(problem: Problem, examples: Tensor, way: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """The first points on ways from the inputs (shares 0 to 1) that fool the model, with their distances."""
+    box = problem.box.rows(examples)
+    high = torch.ones_like(problem.inputs[examples, 0])
+    low, best = torch.zeros_like(high), box.clamp(way(high))
+    fooled = problem.fooled(problem.scores(best, examples), examples)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        point = box.clamp(center + middle * (far - center))
-        here = problem.fooled(problem.scores(point, examples), examples)[:, None]
-        best = torch.where(here, point, best)
+        point = box.clamp(way(middle))
+        here = problem.fooled(problem.scores(point, examples), examples)
+        best = torch.where(here[:, None], point, best)
         low, high = torch.where(here, low, middle), torch.where(here, middle, high)
     return best, torch.where(fooled, problem.distances(best, examples), torch.inf)
 

@@ -12,6 +12,11 @@ from pellucid.robust._losses import log_odds
 from pellucid.robust._problem import Problem
 from pellucid.robust.result import AttackOutcome, RobustnessFlag
 
+WORTH_SAYING = 0.01
+"""Share of the right predictions from which on it is a sign that the random search turned them and gradients did not."""
+LATE = 0.05
+"""Share of the right predictions from which on it is a sign that only a later random start turned them."""
+
 
 @dataclass
 class Signs:
@@ -95,12 +100,12 @@ def flags_of(
         ),
         (
             "restarts_matter",
-            late > 0.05 * int(correct.sum()),
+            late > LATE * int(correct.sum()),
             f"{late} predictions were turned only from a later random start: more of n_restarts may turn more",
         ),
         (
             "black_box_wins",
-            bool(others) and unseen > 0,
+            bool(others) and unseen > WORTH_SAYING * int(correct.sum()),
             f"{black_box}, which sees no gradients, turned {unseen} predictions that attacks by gradients could not:"
             " gradients are masked, or these attacks need more of n_iter and n_restarts",
         ),

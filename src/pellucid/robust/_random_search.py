@@ -37,18 +37,13 @@ class Windows:
         """Two windows for each row, in the same one of its inputs: weights of shape (rows, D), 0 outside."""
         sizes = torch.tensor([math.prod(s) for s in self.shapes], dtype=torch.float64)
         picked = torch.multinomial(sizes, rows, replacement=True, generator=generator)
-        windows = []
-        for _ in range(2):
-            parts = [self._window(s, rows, share, generator) for s in self.shapes]
-            windows.append(torch.cat([part * (picked == i)[:, None] for i, part in enumerate(parts)], 1))
-        return windows[0], windows[1]
-
-    def _window(self, shape: tuple[int, ...], rows: int, share: float, generator: torch.Generator) -> Tensor:
-        if len(shape) == 3:
-            return _squares(shape, rows, share, generator)
-        drawn = torch.rand(rows, math.prod(shape), generator=generator)
-        inside = drawn < share
-        return inside.scatter(1, drawn.argmin(1, keepdim=True), True).float()
+        parts = [
+            _squares(s, rows, share, generator) if len(s) == 3 else _subsets(math.prod(s), rows, share, generator)
+            for s in self.shapes
+        ]
+        here = [(picked == i)[:, None] for i in range(len(parts))]
+        first, second = ([part[k] * at for part, at in zip(parts, here, strict=True)] for k in range(2))
+        return torch.cat(first, 1), torch.cat(second, 1)
 
     def signs(self, rows: int, generator: torch.Generator, stripes: bool = False) -> Tensor:
         """Random signs (rows, D): one per channel of images (and column for stripes), one per value of others."""
@@ -60,10 +55,29 @@ class Windows:
         return torch.cat(parts, 1)
 
 
-def _squares(shape: tuple[int, ...], rows: int, share: float, generator: torch.Generator) -> Tensor:
-    """Squares over all channels, with weights that fall from the middle to the edge."""
+def _subsets(size: int, rows: int, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Two random subsets, one value at least; the first with random weights, the second often empty, to reach all directions."""
+    first, second = torch.rand(2, rows, size, generator=generator)
+    weights = torch.rand(rows, size, generator=generator).clamp_min(1e-3)
+    emptied = torch.rand(rows, 1, generator=generator) < 0.5
+    return weights * _chosen(first, share), (_chosen(second, share) & emptied).float()
+
+
+def _chosen(drawn: Tensor, share: float) -> Tensor:
+    return (drawn < share).scatter(1, drawn.argmin(1, keepdim=True), True)
+
+
+def _squares(
+    shape: tuple[int, ...], rows: int, share: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Two squares over all channels, with weights that fall from the middle to the edge."""
     _, height, width = shape
     side = max(1, min(round(math.sqrt(share * height * width)), height, width))
+    return _square(shape, rows, side, generator), _square(shape, rows, side, generator)
+
+
+def _square(shape: tuple[int, ...], rows: int, side: int, generator: torch.Generator) -> Tensor:
+    _, height, width = shape
     place = torch.rand(2, rows, generator=generator)
     down = torch.arange(height)[None] - (place[0] * (height - side + 1)).long()[:, None]
     right = torch.arange(width)[None] - (place[1] * (width - side + 1)).long()[:, None]
