@@ -137,7 +137,7 @@ def _looks(n_iter: int) -> set[int]:
     before, now = 0.0, FIRST_LOOK
     looks = set()
     while now < 1:
-        looks.add(math.ceil(now * n_iter))
+        looks.add(math.ceil(now * n_iter - 1e-9))
         before, now = now, now + max(now - before - LOOKS_SHORTEN, SHORTEST_LOOK)
     return looks
 

@@ -100,12 +100,12 @@ def flags_of(
         ),
         (
             "restarts_matter",
-            late > LATE * int(correct.sum()),
+            left > 0 and late > LATE * int(correct.sum()),
             f"{late} predictions were turned only from a later random start: more of n_restarts may turn more",
         ),
         (
             "black_box_wins",
-            bool(others) and unseen > WORTH_SAYING * int(correct.sum()),
+            left > 0 and bool(others) and unseen > WORTH_SAYING * int(correct.sum()),
             f"{black_box}, which sees no gradients, turned {unseen} predictions that attacks by gradients could not:"
             " gradients are masked, or these attacks need more of n_iter and n_restarts",
         ),
