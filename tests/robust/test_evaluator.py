@@ -226,9 +226,7 @@ def test_masks_and_tuples_share_one_ball():
     assert torch.allclose(found.distances, gap / normal.norm(), rtol=1e-4)
     assert torch.equal(found.perturbed[1][:, 0, 1], b[:, 0, 1])
     radius = float(found.distances.median())
-    result = RobustnessEvaluator(logits).evaluate(
-        (a, b), y, radius, scale, "L2", mask, seed=0, n_iter=30, n_queries=30
-    )
+    result = RobustnessEvaluator(logits).evaluate((a, b), y, radius, scale, "L2", mask, seed=0, n_iter=30, n_queries=30)
     assert torch.equal(result.standing, found.distances > radius)
 
 

@@ -60,7 +60,11 @@ def test_pgd_is_captums(norm, bounds, targeted):
 def test_tuples_and_additional_arguments_are_captums():
     model = nn.Module()
     model.forward = lambda a, b, scale: F.softmax(TwoInputs()(a, b, scale), 1)
-    a, b, scale = torch.rand(3, 4, dtype=DOUBLE), torch.rand(3, 2, 2, dtype=DOUBLE), torch.tensor([0.5, 1.0, 2.0]).double()
+    a, b, scale = (
+        torch.rand(3, 4, dtype=DOUBLE),
+        torch.rand(3, 2, 2, dtype=DOUBLE),
+        torch.tensor([0.5, 1.0, 2.0]).double(),
+    )
     for run in (
         lambda r: r.FGSM(model).perturb((a, b), 0.1, [0, 1, 2], scale),
         lambda r: r.PGD(model).perturb((a, b), 0.2, 0.05, 6, 1, scale, norm="L2"),
@@ -126,10 +130,14 @@ def test_normalised_steps_reach_the_exact_point_of_a_linear_function(norm):
     w = torch.tensor([3.0, -4.0, 0.5], dtype=DOUBLE)
     x = torch.zeros(2, 3, dtype=DOUBLE)
     found = PGD(lambda v: v @ w).perturb(x, 0.7, 0.2, 9, None, norm=norm, normalized=True)
-    expected = {"Linf": -w.sign() * 0.7, "L2": -w / w.norm() * 0.7, "L1": torch.tensor([0.0, 0.7, 0.0], dtype=DOUBLE)}[norm]
+    expected = {"Linf": -w.sign() * 0.7, "L2": -w / w.norm() * 0.7, "L1": torch.tensor([0.0, 0.7, 0.0], dtype=DOUBLE)}[
+        norm
+    ]
     assert torch.allclose(found, expected.expand(2, 3), atol=1e-9)
     bounded = PGD(lambda v: v @ w, None, -0.3, 0.3).perturb(x, 0.7, 0.2, 80, None, norm="L1", normalized=True)
-    assert torch.allclose(bounded, torch.tensor([[-0.3, 0.3, -0.1]] * 2, dtype=DOUBLE), atol=1e-9)  # largest weights first
+    assert torch.allclose(
+        bounded, torch.tensor([[-0.3, 0.3, -0.1]] * 2, dtype=DOUBLE), atol=1e-9
+    )  # largest weights first
 
 
 def test_restarts_keep_the_best_and_draws_follow_the_seed():

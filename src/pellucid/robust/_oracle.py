@@ -26,6 +26,8 @@ _SHAPE_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError
 
 Values = tuple[Tensor, ...]
 
+DIFFERS = "a row gives another output among other rows"
+
 
 class Seen(NamedTuple):
     """What the model showed: outputs, losses (rows,), and the losses' gradients at the values."""
@@ -175,7 +177,7 @@ class Oracle:
         except _SHAPE_ERRORS as error:
             return f"{type(error).__name__}: {error}"
         if found.dim() == 0 or not agree(found, expected[examples.to(expected.device)]):
-            return "a row gives another output among other rows"
+            return DIFFERS
         return None
 
 

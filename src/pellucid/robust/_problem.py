@@ -23,7 +23,7 @@ from pellucid.errors import invalid_value
 from pellucid.robust._asking import Asked, accept_labels, class_labels
 from pellucid.robust._balls import Ball, Box, settle
 from pellucid.robust._losses import Loss, log_scores
-from pellucid.robust._oracle import Oracle, Values, without_graph
+from pellucid.robust._oracle import DIFFERS, Oracle, Values, without_graph
 from pellucid.typing import Tensors
 
 LabelLoss = Callable[[Tensor, Tensor], Tensor]
@@ -220,17 +220,18 @@ def posing(asked: Asked, ball: Ball, target: Any) -> Iterator[Problem]:
 
 
 def _check_independence(problem: Problem) -> None:
-    """Refuse models that mix examples: what is done to one would count for another."""
+    """Refuse models that mix examples: what is done to one would count for another.
+
+    Where the output changes by itself, only those that cannot take a part of the batch are seen.
+    """
     problem.oracle.trust_rows()
     again = without_graph(lambda: problem.oracle.ask(problem.asked.site.values, problem.all))
     problem.wavers = not agree(again, problem.oracle.plain())
-    if problem.wavers:
-        return  # an output that changes by itself cannot be compared
     examples = problem.all
     if len(examples) < 2:
         return
     reason = problem.oracle.why_rows_mix(examples[: max(1, min(len(examples) // 2, problem.oracle.limit.rows))])
-    if reason is not None:
+    if reason is not None and not (problem.wavers and reason == DIFFERS):
         raise invalid_value(
             "forward_func",
             f"a function that mixes the examples of a batch ({reason})",

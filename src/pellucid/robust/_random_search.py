@@ -67,9 +67,7 @@ def _chosen(drawn: Tensor, share: float) -> Tensor:
     return (drawn < share).scatter(1, drawn.argmin(1, keepdim=True), True)
 
 
-def _squares(
-    shape: tuple[int, ...], rows: int, share: float, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def _squares(shape: tuple[int, ...], rows: int, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Two squares over all channels, with weights that fall from the middle to the edge."""
     _, height, width = shape
     side = max(1, min(round(math.sqrt(share * height * width)), height, width))
