@@ -55,7 +55,7 @@ ARGUMENTS: dict[str, str] = {
     "upper_bound": "Largest value that an input may take, in the same forms.",
     "targeted": "Whether the attack moves towards the target instead of away from it.",
     "mask": "Ones where inputs may change and zeros where not: a tensor that broadcasts to the inputs, or a tuple.",
-    "radius": "Radius of the ball around each example that the perturbed one may not leave, in the units of the inputs.",
+    "radius": "Radius of the ball around each example that attacks may not leave, in the units of the inputs.",
     "norm": "Norm of the ball: Linf, L2 or L1.",
     "n_iter": "Number of steps of each search.",
     "n_classes": "The most likely other classes that are aimed at one after the other; all if there are fewer.",

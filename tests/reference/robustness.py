@@ -1,4 +1,4 @@
-"""Slow, obvious answers to questions of robustness: closed forms, linear programs, enumeration of activation regions."""
+"""Slow, obvious answers to questions of robustness: closed forms, linear programs, enumerated activation regions."""
 
 import itertools
 
@@ -9,7 +9,7 @@ DUAL = {"Linf": 1, "L2": 2, "L1": torch.inf}
 
 
 def linear_distances(weight, bias, x, labels, norm):
-    """Distance of each x to the nearest decision boundary of ``weight x + bias``: margin over dual norm of the normal."""
+    """Distance of each x to the nearest boundary of ``weight x + bias``: margin over the normal's dual norm."""
     scores = x @ weight.T + bias
     best = torch.full((len(x),), torch.inf, dtype=torch.float64)
     for other in range(len(weight)):

@@ -185,7 +185,7 @@ def test_outputs_that_are_no_scores():
     for output in (lambda v: v.sum(1), lambda v: v[:, :1], lambda v: v[:, :, None]):
         with pytest.raises(InvalidValueError, match=r"forward_func.*torch.stack"):
             evaluator(output)
-    with pytest.raises(InvalidValueError, match="loss_func is None.*guess"):
+    with pytest.raises(InvalidValueError, match=r"loss_func is None.*guess"):
         FGSM(lambda v: v[:, :, None].expand(-1, 3, 2) * 5).perturb(X, 0.1, (0, 1))
     with pytest.raises(InvalidTypeError, match="forward_func"):
         RobustnessEvaluator(3)

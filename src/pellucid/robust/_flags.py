@@ -13,7 +13,7 @@ from pellucid.robust._problem import Problem
 from pellucid.robust.result import AttackOutcome, RobustnessFlag
 
 WORTH_SAYING = 0.01
-"""Share of the right predictions from which on it is a sign that the random search turned them and gradients did not."""
+"""Share of the right predictions from which on it is a sign that only the random search turned them."""
 LATE = 0.05
 """Share of the right predictions from which on it is a sign that only a later random start turned them."""
 

@@ -56,7 +56,7 @@ class Windows:
 
 
 def _subsets(size: int, rows: int, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Two random subsets, one value at least; the first with random weights, the second often empty, to reach all directions."""
+    """Two random subsets; random weights of the first, and a second that is often empty, reach all directions."""
     first, second = torch.rand(2, rows, size, generator=generator)
     weights = torch.rand(rows, size, generator=generator).clamp_min(1e-3)
     emptied = torch.rand(rows, 1, generator=generator) < 0.5

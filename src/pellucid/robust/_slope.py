@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -34,16 +34,17 @@ class Slope:
     def at(self, values: Values) -> Values:
         """Gradient at values of the whole batch, with the sign of the attack and zero where nothing may change."""
         found = self.oracle.gradients(values, self.oracle.all, self.loss).gradients
-        broken = sum(int((~torch.isfinite(g)).sum()) for g in found)
-        if broken:
-            self._broken = max(self._broken, broken)
+        if not all(math.isfinite(float(g.sum())) for g in found):
+            self._broken = max(self._broken, sum(int((~torch.isfinite(g)).sum()) for g in found))
             found = tuple(torch.nan_to_num(g, nan=0.0) for g in found)
         if self.sign < 0:
             found = tuple(-g for g in found)
         if self.mask is not None:
             found = tuple(g * m for g, m in zip(found, self.mask, strict=True))
-        moved = torch.stack([g.reshape(len(g), -1).any(1).cpu() for g in found]).any(0)
-        self._moved = moved if self._moved is None else self._moved | moved
+        if self._moved is None or not bool(self._moved.all()):
+            for gradient in found:
+                moved = gradient.reshape(len(gradient), -1).any(1).cpu()
+                self._moved = moved if self._moved is None else self._moved | moved
         return found
 
     def losses(self, values: Values) -> Tensor:
@@ -96,7 +97,8 @@ def sloping(
             " farther than the attack was given.",
         )
     device = site.values[0].device
-    with borrowed(site.forward, device), borrowed(loss_func, device):
+    lent = borrowed(loss_func, device) if loss_func is not None else nullcontext()
+    with borrowed(site.forward, device), lent:
         slope = Slope(oracle, loss, -1 if targeted else 1, asked.mask)
         yield slope
         slope.finish(name)
@@ -117,6 +119,9 @@ def _as_they_are(losses: Tensor, examples: Tensor) -> Tensor:
 
 def _users(loss_func: Callable[..., Any], target: Any, examples: int) -> Callable[[Any, Tensor], Tensor]:
     """The user's loss on any rows: a target with one entry per example is cut as the rows are."""
+    if isinstance(target, Tensor) and target.is_inference():
+        with torch.inference_mode(False):
+            target = target.clone()
 
     def read(output: Any, rows: Tensor) -> Tensor:
         chosen = target
@@ -138,16 +143,20 @@ def default_loss(target: Target) -> Loss:
 
     Both are taken as log-odds (see ``_losses``): their gradients have the same directions, and do not vanish.
     """
+    fitting: set[tuple[int, ...]] = set()  # shapes of outputs that the target was seen to fit
 
     def loss(output: Tensor, examples: Tensor) -> Tensor:
         own = target.rows(examples, 1)
+        label = None if output.dim() != 2 or output.shape[1] == 1 else _labels(own, output)
+        if label is not None and tuple(output.shape) in fitting:
+            return log_odds(log_scores(output), label)
         score = select(output, own)
+        fitting.add(tuple(output.shape))
         if output.dim() <= 2 and math.prod(output.shape[1:]) == 1:
             return -score
         if output.dim() > 2:
             return -select(_logarithms(output), own)
         scores = log_scores(output)
-        label = _labels(own, output)
         return -select(scores.log_softmax(1), own) if label is None else log_odds(scores, label)
 
     return loss
@@ -156,10 +165,10 @@ def default_loss(target: Target) -> Loss:
 def _labels(target: Target, output: Tensor) -> Tensor | None:
     """Class of each row, or ``None`` where a slice asks for several."""
     classes = output.shape[1]
-    if target.each is not None:
+    if target.each is not None and target.each.shape[1] == 1:
         return target.each[:, 0].to(output.device) % classes
     common = target.common[0] if target.common is not None else None
-    if not isinstance(common, int):
+    if not isinstance(common, int) or len(target.common or ()) != 1:
         return None
     return torch.full((len(output),), common % classes, device=output.device)
 

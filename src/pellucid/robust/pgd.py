@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -141,13 +142,20 @@ class _Walk:
     step_size: float
     normalized: bool
 
+    @cached_property
+    def rows(self) -> list[tuple[Tensor, Box]]:
+        """Of each input the rows and their box."""
+        asked = self.asked
+        triples = zip(asked.site.values, asked.low, asked.high, strict=True)
+        return [(x.reshape(len(x), -1), Box.around(low, high, x)) for x, low, high in triples]
+
     def start(self, generator: torch.Generator | None) -> Values:
         """The inputs, or random points of the balls around them."""
         if generator is None:
             return self.asked.site.values
         points = []
         for i, x in enumerate(self.asked.site.values):
-            center, box = self._rows(i)
+            center, box = self.rows[i]
             offset = (
                 self.ball.draw(center.shape[0], center.shape[1], generator).to(center.device, center.dtype)
                 * self.radius
@@ -161,7 +169,7 @@ class _Walk:
         """One step from points of the whole batch."""
         moved = []
         for i, (point, gradient) in enumerate(zip(points, gradients, strict=True)):
-            center, box = self._rows(i)
+            center, box = self.rows[i]
             here, slope = point.reshape(center.shape), gradient.reshape(center.shape)
             direction = self.ball.climb(here, slope, box) if self.normalized else slope.sign()
             there = here + self.step_size * direction
@@ -170,15 +178,10 @@ class _Walk:
 
     def settled(self, points: Values) -> Values:
         """The points, inside the balls and bounds to the last bit."""
-        rows = [self._rows(i) for i in range(len(points))]
         return tuple(
             box.clamp(settle(p.reshape(c.shape), c, self.radius, self.ball, box)).reshape(p.shape)
-            for p, (c, box) in zip(points, rows, strict=True)
+            for p, (c, box) in zip(points, self.rows, strict=True)
         )
-
-    def _rows(self, i: int) -> tuple[Tensor, Box]:
-        x = self.asked.site.values[i]
-        return x.reshape(len(x), -1), Box.around(self.asked.low[i], self.asked.high[i], x)
 
 
 def _better(points: Values, losses: Tensor, best: Values, highest: Tensor | None) -> tuple[Values, Tensor]:
