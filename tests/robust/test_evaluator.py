@@ -257,3 +257,18 @@ def test_probabilities_are_attacked_as_their_logits():
     # log p differs from logits by a constant per row, which the loss does not see
     assert torch.allclose(APGD(nn.Sequential(model, nn.Softmax(1)), "targeted_dlr").perturb(
         x, 0.2, y, n_iter=5, seed=0), logits, atol=1e-6)  # fmt: skip
+
+
+def test_only_points_inside_the_ball_count():
+    """A model that turns just outside the ball, where rounding alone can lead."""
+    x = torch.rand(50, 3)
+
+    def edge(v):
+        far = (v.double() - x[: len(v)].double()).abs().amax(1) > 0.3 if len(v) == 50 else torch.zeros(len(v)).bool()
+        return torch.stack([(~far).float(), far.float()], 1)
+
+    assert bool((edge(x + 0.3) != edge(x)).any())
+    with pytest.warns(AttackWarning, match="zero_gradient"):
+        found = RobustnessEvaluator(edge, attacks=("Square",)).evaluate(x, 0, 0.3, seed=0, n_queries=1)
+    assert bool(found.standing.all())
+    assert torch.equal(found.perturbed, x)
