@@ -121,6 +121,8 @@ def test_searches_that_are_refused(settings, error, words):
 def test_questions_that_are_refused():
     with pytest.raises(InvalidValueError, match=r"target is None.*correct_fn"):
         searched().evaluate(X)
+    with pytest.raises(InvalidValueError, match="correct_fn_kwargs"):
+        searched().evaluate(X, target=0, correct_fn_kwargs={"limit": 1})
     with pytest.raises(InvalidValueError, match="target is 5"):
         searched().evaluate(X, target=5)
     with pytest.raises(InvalidTypeError, match=r"correct_fn.*each example"):

@@ -96,6 +96,7 @@ def relu_net(features, hidden, classes, seed):
     return net.requires_grad_(False), x, net(x).argmax(1)
 
 
+@pytest.mark.filterwarnings("ignore:Robust accuracy:pellucid.errors.AttackWarning")
 @pytest.mark.parametrize(
     ("features", "hidden", "classes", "norm", "radius"),
     [

@@ -129,7 +129,7 @@ class Problem:
         return log_scores(self._checked(output).to(self.inputs.device))
 
     def slopes(self, points: Tensor, examples: Tensor, loss: Loss) -> Slopes:
-        """Scores, loss and its gradient at rows of some examples; entries that are no numbers count as zero."""
+        """Scores, loss and its gradient at rows of some examples; what is no number counts as least or as zero."""
 
         def of(output: Tensor, rows: Tensor) -> Tensor:
             return loss(log_scores(self._checked(output)), rows)
@@ -137,7 +137,9 @@ class Problem:
         seen = self.oracle.gradients(self.rows.unpack(points), examples, of)
         gradients = torch.nan_to_num(self.rows.pack(seen.gradients), nan=0.0)
         device = points.device
-        return Slopes(log_scores(seen.outputs.to(device)), seen.losses.to(device, points.dtype), gradients)
+        losses = seen.losses.to(device, points.dtype)
+        losses = losses.where(~losses.isnan(), -torch.inf)
+        return Slopes(log_scores(seen.outputs.to(device)), losses, gradients)
 
     def against(self, loss: LabelLoss) -> Loss:
         """A loss of scores and labels, as one of scores and numbers of examples."""
@@ -177,8 +179,8 @@ class Problem:
         return self.ball.size(points.double() - self.inputs[examples].double())
 
     def random_points(self, examples: Tensor, radius: float | Tensor, generator: torch.Generator) -> Tensor:
-        """Random rows of the balls; the draws of all examples are made, so an example's do not depend on others."""
-        draws = self.ball.draw(self.inputs.shape[0], self.inputs.shape[1], generator)[examples].to(self.inputs)
+        """Random rows of the balls of some examples."""
+        draws = self.ball.draw(len(examples), self.inputs.shape[1], generator).to(self.inputs)
         center, box = self.inputs[examples], self.box.rows(examples)
         reach = radius[:, None] if isinstance(radius, Tensor) else radius
         return self.ball.project(center + draws * reach, center, reach, box)

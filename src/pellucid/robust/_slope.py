@@ -90,10 +90,11 @@ def sloping(
         oracle, loss = Oracle(site), default_loss(accept_target(target, site.examples))
     else:
         oracle, loss = Oracle(site, _users(loss_func, target, site.examples)), _as_they_are
-    if asked.outside():
+    outside = asked.outside()
+    if outside:
         report.notify(
             AttackWarning,
-            f"{name}: {asked.outside()} input values lie outside the bounds; the result lies inside, so these move"
+            f"{name}: {outside} input values lie outside the bounds; the result lies inside, so these move"
             " farther than the attack was given.",
         )
     device = site.values[0].device

@@ -117,7 +117,7 @@ class RobustnessEvaluator:
         >>> from pellucid.robust import RobustnessEvaluator
         >>> logits = lambda x: torch.stack([x.sum(1), -x.sum(1)], 1)
         >>> x = torch.tensor([[0.5, 0.5], [2.0, 1.0], [4.0, -3.0]], dtype=torch.float64)  # 1/2, 3/2 and 1/2 away
-        >>> result = RobustnessEvaluator(logits).evaluate(x, 0, radius=1.0, seed=0)
+        >>> result = RobustnessEvaluator(logits).evaluate(x, 0, radius=1.0, seed=0, n_queries=200)
         >>> result.standing
         tensor([False,  True, False])
         >>> result.flags

@@ -130,6 +130,10 @@ class MinParamPerturbation:
             raise invalid_value(
                 "target", "None", "nothing says what is correct", "the correct classes, or a correct_fn"
             )
+        if self.correct_fn is None and correct_fn_kwargs:
+            raise invalid_value(
+                "correct_fn_kwargs", repr(correct_fn_kwargs), "there is no correct_fn to take them", "a correct_fn too"
+            )
         settings = {**({} if target is None else {"target": target}), **(correct_fn_kwargs or {})}
         trials = Trials(
             self.forward_func, additional_forward_args, accept_count("perturbations_per_eval", perturbations_per_eval)
