@@ -20,7 +20,7 @@ from pellucid.robust import FGSM, PGD, RobustnessEvaluator
 
 EXAMPLES, STEPS = 200, 40
 LOSS = nn.CrossEntropyLoss(reduction="none")
-RADII = {"Linf": 0.15, "L2": 1.0, "L1": 5.0}
+RADII = {"Linf": 0.15, "L2": 0.5, "L1": 1.5}
 
 
 def digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:

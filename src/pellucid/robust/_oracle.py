@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core import report
-from pellucid._core.batching import KeptBytes, RowLimit, fits_whole
+from pellucid._core.batching import GROWTH, KeptBytes, RowLimit, fits_whole, row_bytes
 from pellucid._core.differentiation import plain_gradients
 from pellucid._core.gradient import agree
 from pellucid._core.model import modules_of
@@ -26,6 +26,8 @@ _SHAPE_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError
 
 Values = tuple[Tensor, ...]
 
+SMALL = 8
+"""A batch is taken whole without measuring if its estimated bytes are this many times the budget of a block."""
 DIFFERS = "a row gives another output among other rows"
 
 
@@ -63,7 +65,7 @@ class Oracle:
         self.read = read or (lambda output, _: output_tensor(output))
         self.all = torch.arange(site.examples)
         self.limit = RowLimit.of(site.values, None)
-        if fits_whole(site.values):
+        if _is_small(site.values, self.limit):
             self.limit.rows = max(self.limit.rows, site.examples)
         self._plain: Tensor | None = None
         self._checked = False
@@ -179,6 +181,12 @@ class Oracle:
         if found.dim() == 0 or not agree(found, expected[examples.to(expected.device)]):
             return DIFFERS
         return None
+
+
+def _is_small(values: Values, limit: RowLimit) -> bool:
+    """Tell whether the batch surely fits in one pass: attacks make many, so that measuring one first pays."""
+    estimate = GROWTH * row_bytes(values) * len(values[0])
+    return fits_whole(values) and estimate <= SMALL * limit.budget
 
 
 def check_rows(values: Tensor, rows: int, name: str) -> Tensor:
