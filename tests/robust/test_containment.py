@@ -47,7 +47,7 @@ def attacks(model, low, high, norm, radius, y):
     yield lambda x: Square(model, low, high).perturb(x, radius, y, norm=norm, n_queries=6, seed=1)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(cases())
 def test_no_attack_leaves_its_ball_or_its_bounds(case):
     model = net(case["dtype"], case["seed"])

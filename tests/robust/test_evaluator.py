@@ -113,6 +113,16 @@ def test_gradients_that_mislead_are_flagged():
     assert found.attacks[-1].broken > 0
 
 
+def test_losses_that_cannot_rise_are_no_sign():
+    model, x, y = linear()
+    assert RobustnessEvaluator(model).evaluate(x, y, 0.0, seed=0, n_iter=5, n_queries=5).flags == ()
+    corner = torch.ones(3, 2, dtype=DOUBLE)  # the loss would rise beyond the bounds only
+    upwards = lambda v: torch.stack([5 - v.sum(1), v.sum(1)], 1)  # noqa: E731
+    found = RobustnessEvaluator(upwards, 0.0, 1.0).evaluate(corner, 0, 0.3, seed=0, n_iter=5, n_queries=5)
+    assert found.robust_accuracy == 1.0
+    assert found.flags == ()
+
+
 def test_random_outputs_are_flagged():
     model, x, y = linear()
     found, flags = flagged(lambda v: model(v) + 0.01 * torch.randn(len(v), 3, dtype=DOUBLE), x, y)

@@ -45,7 +45,7 @@ class Signs:
         self.rounds = rounds
 
 
-def look_at_gradients(problem: Problem, standing: Tensor, signs: Signs) -> None:
+def look_at_gradients(problem: Problem, standing: Tensor, radius: float, signs: Signs) -> None:
     """See whether the examples that still stand have a loss to climb at all."""
     examples = standing.nonzero()[:, 0]
     if not len(examples):
@@ -55,13 +55,13 @@ def look_at_gradients(problem: Problem, standing: Tensor, signs: Signs) -> None:
     except InvalidValueError:  # nothing differentiable connects outputs and inputs
         signs.still = len(examples)
         return
-    free = problem.box.rows(examples)
-    moving = (seen.gradients * (free.high > free.low)).any(1)
-    signs.still = int((~moving).sum())
+    x, box, gradient = problem.inputs[examples], problem.box.rows(examples), seen.gradients
+    signs.still = int((~(gradient * (box.high > box.low)).any(1)).sum())
+    upwards = torch.where(gradient > 0, x < box.high, x > box.low) & (gradient != 0)
     eps = torch.finfo(problem.rows.own).eps
     signs.saturated = int((torch.sigmoid(seen.losses.double()) < eps).sum())
     reached = torch.tensor([signs.highest.get(i, torch.inf) for i in examples.tolist()], dtype=torch.float64)
-    signs.flat = int((moving.cpu() & (reached <= seen.losses.double().cpu())).sum())
+    signs.flat = int((upwards.any(1).cpu() & (reached <= seen.losses.double().cpu())).sum()) if radius > 0 else 0
 
 
 def flags_of(

@@ -206,7 +206,7 @@ class RobustnessEvaluator:
             for name in self.attacks:
                 _attack(name, problem, settings, seeds[name], signs, state)
                 bar.update(1)
-            look_at_gradients(problem, state.standing, signs)
+            look_at_gradients(problem, state.standing, settings.radius, signs)
             perturbed, distances = problem.answer(state.points), problem.distances(state.points, problem.all)
         flags = flags_of(signs, correct, state.standing, state.outcomes, BLACK_BOX)
         result = RobustnessResult(
