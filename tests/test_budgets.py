@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pellucid import attr
+from pellucid import attr, robust
 from pellucid.docstrings import ARGUMENTS
 from tests.cases import CASES
 
@@ -25,6 +25,7 @@ PRESETS = {
     "visualize_image_attr_multiple",
     "visualize_timeseries_attr",
     "attention",
+    *("perturb", "search", "evaluate"),
 }
 """Functions whose parameters are fixed by compatibility (also with torch's own), or are the settings of a call."""
 
@@ -92,7 +93,7 @@ LAYERS = [
     ("pellucid.errors", "pellucid.typing", "pellucid.docstrings"),
     ("pellucid._core",),
     ("pellucid.visualization", "pellucid.rules", "pellucid.lrp"),
-    ("pellucid.attr",),
+    ("pellucid.attr", "pellucid.robust"),
     ("pellucid.registry", "pellucid.explanation"),
     ("pellucid.scopes",),
     ("pellucid.explaining",),
@@ -207,6 +208,8 @@ def test_public_docstrings_are_whole(cls):
 def test_shared_texts_are_used():
     used = {p for c in public_methods() for m in (c.__init__, c.attribute) for p in inspect.signature(m).parameters}
     used |= set(inspect.signature(attr.IntegratedGradients.compute_convergence_delta).parameters)
+    attacks = (robust.FGSM, robust.PGD, robust.APGD)
+    used |= {p for c in attacks for m in (c.__init__, c.perturb) for p in inspect.signature(m).parameters}
     assert set(ARGUMENTS) <= used
 
 

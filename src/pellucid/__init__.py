@@ -1,9 +1,10 @@
 """Pellucid explains what PyTorch models base their predictions on.
 
-``pellucid.explain`` is the one-line door, ``pellucid.attr`` holds the methods under their established names.
+``pellucid.explain`` is the one-line door, ``pellucid.attr`` holds the methods under their established names,
+``pellucid.robust`` attacks.
 """
 
-from pellucid import attr, errors
+from pellucid import attr, errors, robust
 from pellucid._core.arguments import shared
 from pellucid._core.output import select_output
 from pellucid._core.report import Notice, Report, recording
@@ -25,6 +26,7 @@ __all__ = [
     "load",
     "methods",
     "recording",
+    "robust",
     "select_output",
     "shared",
 ]

@@ -76,6 +76,17 @@ ARGUMENTS: dict[str, str] = {
     "attributions": "Attributions to check, in the structure of the inputs.",
     "start_point": "Baselines that the attributions were computed with.",
     "end_point": "Inputs that the attributions were computed for.",
+    "loss_func": "What the attack raises (lowers if targeted): a function of (outputs, target) that returns one value"
+    " per example; None takes the default loss.",
+    "lower_bound": "Least value that an input may take: a number, a tensor that broadcasts to the inputs (one per"
+    " channel, say), or a tuple with one of these per input.",
+    "upper_bound": "Largest value that an input may take, in the same forms.",
+    "targeted": "Whether the attack moves towards the target instead of away from it.",
+    "mask": "Ones where inputs may change and zeros where not: a tensor that broadcasts to the inputs, or a tuple.",
+    "radius": "Radius of the ball around each example that attacks may not leave, in the units of the inputs.",
+    "norm": "Norm of the ball: Linf, L2 or L1.",
+    "n_iter": "Number of steps of each search.",
+    "n_classes": "The most likely other classes that are aimed at one after the other; all if there are fewer.",
 }
 """Texts by argument name; used wherever a public method has an argument of this name."""
 
