@@ -24,6 +24,8 @@ GROWTH = 32
 """A row of a model that was not measured yet is taken to keep this many times its input's bytes."""
 FIRST_ROWS = 64
 """Rows of the first pass at most, when nothing is known yet."""
+MOST_ROWS = 512
+"""Rows of a pass without a graph at most; more bring no speed."""
 WHOLE_BUDGET = 2**30
 """Up to this estimate a single point per example is evaluated in one pass, which needs no check."""
 
@@ -85,6 +87,11 @@ class RowLimit:
         if example or self.rows < examples:
             return Block(slice(sample, sample + 1), slice(example, min(example + self.rows, examples)))
         return Block(slice(sample, min(sample + self.rows // examples, samples)), slice(0, examples))
+
+
+def rows_without_graph(inputs: tuple[Tensor, ...]) -> int:
+    """Give the rows of a pass that keeps nothing for a backward pass, from shapes, dtype and device alone."""
+    return max(1, min(MOST_ROWS, 4 * _budget(inputs[0].device) // (GROWTH * row_bytes(inputs))))
 
 
 def after(block: Block, examples: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""How one pass over some rows is differentiated: by plain autograd here, under rules in ``ruled``."""
+"""How one pass over some rows is differentiated: by plain autograd or not at all here, under rules in ``ruled``."""
 
 from __future__ import annotations
 
@@ -66,3 +66,28 @@ def plain_gradients(run: Run, choose: Choose, values: Values, references: Values
     found = torch.autograd.grad(selected.sum(), leaves, allow_unused=True)
     gradients = tuple(torch.zeros_like(x) if g is None else g for g, x in zip(found, leaves, strict=True))
     return Pass(output.detach(), gradients, frozenset(i for i, g in enumerate(found) if g is not None))
+
+
+def evaluate(run: Run, values: Values) -> Tensor:
+    """Run a function on copies of values without a graph, so that it may write into them, and give its output.
+
+    A function that differentiates inside itself gets values that take part in gradients.
+    """
+    with torch.no_grad():
+        try:
+            return output_tensor(run(*(v.clone() for v in values))).detach()
+        except RuntimeError as error:
+            if "does not require grad" not in str(error):
+                raise
+    return output_tensor(run(*(v.detach().clone().requires_grad_() for v in values))).detach()
+
+
+def values_only(run: Run, choose: Choose, values: Values, references: Values) -> Pass:
+    """Evaluate without differentiating: the explained values come back as changes, and there are no gradients."""
+    del references
+    output = evaluate(run, values)
+    return Pass(output, (), frozenset(range(len(values))), (choose(output),))
+
+
+WITHOUT_BOOKS = (plain_gradients, values_only)
+"""Passes that know nothing of each other, so that rows may be added to one and left out of its result."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pellucid._core import report
 from pellucid._core.batching import Block, KeptBytes, RowLimit, after, fits_whole
-from pellucid._core.differentiation import Differentiation, Pass, plain_gradients
+from pellucid._core.differentiation import WITHOUT_BOOKS, Differentiation, Pass, evaluate, plain_gradients
 from pellucid._core.model import borrowed, modules_of
 from pellucid._core.output import output_tensor, select
 from pellucid._core.path import Line, Path
@@ -73,14 +73,7 @@ class Evaluator:
 
     def _run_plain(self, values: tuple[Tensor, ...]) -> Tensor:
         report.count(self.site.examples)
-        with torch.no_grad():
-            try:
-                return output_tensor(self.site.run_whole(tuple(v.clone() for v in values))).detach()
-            except RuntimeError as error:
-                if "does not require grad" not in str(error):
-                    raise
-        leaves = tuple(v.detach().clone().requires_grad_() for v in values)  # it differentiates inside itself
-        return output_tensor(self.site.run_whole(leaves)).detach()
+        return evaluate(lambda *lent: self.site.run_whole(lent), values)
 
     def stands_beside(self, others: tuple[Tensor, ...], examples: Tensor) -> bool:
         """Tell whether examples give their outputs also behind other values in the same pass.
@@ -182,7 +175,7 @@ class Evaluator:
 
         Rules keep books of their passes, so under rules the comparison is made in a pass of its own.
         """
-        if self.differentiate is not plain_gradients:
+        if self.differentiate not in WITHOUT_BOOKS:
             others = tuple(v[: len(examples)] for v in references or rows)
             if not self.stands_beside(others, examples):
                 raise _NotExpandableError("a row gave another output among other rows than alone")
