@@ -45,7 +45,12 @@ ARGUMENTS: dict[str, str] = {
     " torch's default generator.",
     "seed": "Seed of a private generator, instead of generator.",
     "show_progress": "Whether a progress bar is shown.",
-    "attributions": "Attributions to check, in the structure of the inputs.",
+    "attributions": "Attributions to check: one value per input value, in the structure of the inputs.",
+    "feature_mask": "Integer tensor per input that broadcasts to it: equal numbers are one feature, also across the"
+    " tensors of a tuple, and are removed together; None makes every value a feature.",
+    "max_examples_per_batch": "Rows per forward pass at most; None leaves the choice to the library.",
+    "ground_truth": "Where the evidence is: a bool tensor shaped as the attributions, or (N, 1, ...) for one mask over"
+    " all channels.",
     "start_point": "Baselines that the attributions were computed with.",
     "end_point": "Inputs that the attributions were computed for.",
 }
