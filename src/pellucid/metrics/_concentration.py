@@ -71,7 +71,8 @@ def complexity(attributions: Tensors) -> Tensor:
         Bhatt, Weller and Moura (2020), Evaluating and Aggregating Feature-based Model Explanations, arXiv:2005.00631.
     """
     shares = _shares(attributions)
-    return torch.special.entr(shares).sum(1)
+    entropy: Tensor = torch.special.entr(shares).sum(1)
+    return entropy
 
 
 def _shares(attributions: Tensors) -> Tensor:

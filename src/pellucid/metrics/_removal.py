@@ -76,7 +76,7 @@ def deletion(
     sizes = _steps(asked, n_steps)
     rest = _outputs(asked, sizes[:, 1:], keep=False, show=("Deletion", show_progress))
     values = torch.cat([asked.scoring.reference()[:, None], rest], dim=1)
-    at = sizes / asked.features.counts[:, None]
+    at = sizes.to(values) / asked.features.counts[:, None]
     return Curve("deletion", _area(values, at), at, values, "share of features removed")
 
 
@@ -124,7 +124,7 @@ def insertion(
     sizes = _steps(asked, n_steps)
     rest = _outputs(asked, sizes[:, :-1], keep=True, show=("Insertion", show_progress))
     values = torch.cat([rest, asked.scoring.reference()[:, None]], dim=1)
-    at = sizes / asked.features.counts[:, None]
+    at = sizes.to(values) / asked.features.counts[:, None]
     return Curve("insertion", _area(values, at), at, values, "share of features inserted")
 
 
@@ -170,10 +170,8 @@ def comprehensiveness(
     sizes = share_sizes(fractions, asked.features.counts)
     reference = asked.scoring.reference()
     values = _outputs(asked, sizes, keep=False, show=("Comprehensiveness", show_progress))
-    at = sizes / asked.features.counts[:, None]
-    return Curve(
-        "comprehensiveness", (reference[:, None] - values).mean(1), at, values, "share of features removed"
-    )  # fmt: skip
+    at = sizes.to(values) / asked.features.counts[:, None]
+    return Curve("comprehensiveness", (reference[:, None] - values).mean(1), at, values, "share of features removed")
 
 
 @documented(fractions="Shares of the features to keep, above 0 and at most 1; their numbers are rounded up.")
@@ -218,7 +216,7 @@ def sufficiency(
     sizes = share_sizes(fractions, asked.features.counts)
     reference = asked.scoring.reference()
     values = _outputs(asked, sizes, keep=True, show=("Sufficiency", show_progress))
-    at = sizes / asked.features.counts[:, None]
+    at = sizes.to(values) / asked.features.counts[:, None]
     return Curve("sufficiency", (reference[:, None] - values).mean(1), at, values, "share of features kept")
 
 
@@ -278,7 +276,7 @@ def effective_complexity(
     allowed = tolerance * (reference - values[:, 0]).abs() + 8 * torch.finfo(values.dtype).eps * reference.abs()
     enough = (reference[:, None] - values).abs() <= allowed[:, None]
     first = enough.to(torch.uint8).argmax(1, keepdim=True)
-    return (sizes / asked.features.counts[:, None]).to(values).gather(1, first)[:, 0]
+    return (sizes.to(values) / asked.features.counts[:, None]).gather(1, first)[:, 0]
 
 
 def _steps(asked: Asked, n_steps: int | None) -> Tensor:

@@ -93,7 +93,7 @@ def road(
     scoring = Scoring(question, accept_optional_count("max_examples_per_batch", max_examples_per_batch))
     found = scoring.all_along(_Imputed(images, places, sizes, float(noise), tuple(seeds)), "ROAD", show_progress)
     values = found.T.contiguous()
-    return Curve("ROAD", values.mean(1), sizes / counts[:, None], values, "share of pixels removed")
+    return Curve("ROAD", values.mean(1), sizes.to(values) / counts[:, None], values, "share of pixels removed")
 
 
 def _images(inputs: tuple[Tensor, ...]) -> Tensor:
