@@ -137,7 +137,7 @@ def test_the_users_generator_moves_as_if_called_alone():
     model = torch.nn.Sequential(torch.nn.Linear(5, 1), torch.nn.Dropout(0.5)).to(DOUBLE).train()
     x = rows()
     torch.manual_seed(1)
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="training mode|pass of its own"):
         infidelity(model, noise, x, x, n_perturb_samples=3)
     after = torch.rand(1)
     torch.manual_seed(1)

@@ -36,7 +36,9 @@ def accept_question(forward: Any, inputs: Any, target: Any = None, arguments: An
     tensors = accept_inputs(inputs)
     examples = tensors[0].shape[0]
     site = InputSite(accept_forward(forward), tensors, Arguments.accept(arguments, examples))
-    return Question(site, accept_target(target, examples), inputs)
+    with torch.inference_mode(False):  # indices take part in backward passes
+        index = accept_target(_own(target) if isinstance(target, Tensor) else target, examples)
+    return Question(site, index, inputs)
 
 
 def accept_forward(forward: Any) -> Callable[..., Any]:

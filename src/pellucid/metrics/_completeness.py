@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pellucid._core.combine import total
@@ -13,6 +14,7 @@ from pellucid.metrics._asked import accept
 from pellucid.typing import BaselineLike, ForwardFunction, TargetLike, Tensors
 
 
+@torch.inference_mode(False)
 @documented()
 def completeness(
     model: ForwardFunction,

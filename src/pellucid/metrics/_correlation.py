@@ -20,6 +20,7 @@ from pellucid.metrics._similarity import pearson
 from pellucid.typing import BaselineLike, ForwardFunction, TargetLike, Tensors
 
 
+@torch.inference_mode(False)
 @documented(
     n_samples="Number of random subsets per example.",
     subset_size="Number of features in each; None takes a fifth of them.",
@@ -83,6 +84,7 @@ def faithfulness_correlation(
     return found
 
 
+@torch.inference_mode(False)
 @documented(
     sizes="Subset sizes n; None takes up to ten from 1 to F - 1, evenly apart.",
     n_samples="Number of random subsets of each size per example.",

@@ -20,6 +20,7 @@ from pellucid.metrics._scoring import Given, Scoring
 from pellucid.typing import BaselineLike, ForwardFunction, TargetLike, Tensors
 
 
+@torch.inference_mode(False)
 @documented(
     perturb_func="Draws perturbations: called with the inputs, each example repeated side by side (a tensor if there"
     " is one, else a tuple), and with the baselines if there are any; returns (perturbations I, perturbed inputs)."

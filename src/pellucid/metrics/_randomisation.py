@@ -18,7 +18,7 @@ from pellucid.docstrings import documented
 from pellucid.errors import invalid_type, invalid_value
 from pellucid.metrics._asked import accept_maps
 from pellucid.metrics._drawing import accept_function
-from pellucid.metrics._randomised import accept_layers, randomised_models
+from pellucid.metrics._randomised import accept_layers, randomised, twin
 from pellucid.metrics._similarity import similarity_named
 from pellucid.typing import ForwardFunction, Tensors
 
@@ -44,9 +44,10 @@ class Randomisation:
     similarities: Tensor
 
 
+@torch.inference_mode(False)
 @documented(
     **_SHARED,
-    explanation_func="Explains a model: called with a module, the inputs and kwargs, it returns attributions; for"
+    explanation_func="Explains a model: called with a copy of it, the inputs and kwargs, it returns attributions; for"
     " example lambda m, x, **kw: Saliency(m).attribute(x, **kw).",
     order="cascading (from the last layer down, each staying random) or independent (one layer at a time).",
     layers="Names of the layers, in the order in which they are randomised; None takes all that have parameters, the"
@@ -69,8 +70,8 @@ def parameter_randomisation(
 ) -> Randomisation:
     """Compare explanations with those of the same model after its parameters were replaced by random ones.
 
-    Parameters are drawn from normal distributions with the mean and spread that they had, on a copy of the model
-    (through ``torch.func.functional_call``); the model itself is not touched. Range of a similarity: -1 to 1; near
+    Parameters are drawn from normal distributions with the mean and spread that they had, on a copy of the model;
+    the model itself is not touched. Range of a similarity: -1 to 1; near
     0 is better: an explanation of similarity 1 does not depend on what was learnt.
 
     Example:
@@ -103,16 +104,18 @@ def parameter_randomisation(
     if order not in ORDERS:
         raise invalid_value("order", repr(order), "there is no such order", f"one of {', '.join(ORDERS)}")
     seeds = draw_seeds(len(chosen), generator, seed)
+    inner = twin(model)
     own = _values(explanation_func(model, inputs, **kwargs), absolute, examples)
     found = []
     with progress(show_progress, "Parameter randomisation", len(chosen), unit="layer") as bar:
-        for changed in randomised_models(model, chosen, seeds, cascading=order == "cascading"):
+        for changed in randomised(inner, chosen, seeds, cascading=order == "cascading"):
             found.append(compare(own, _values(explanation_func(changed, inputs, **kwargs), absolute, examples)))
             bar.update(1)
     similarities = torch.stack(found, dim=1)
     return Randomisation(similarities.nanmean(1), chosen, similarities)
 
 
+@torch.inference_mode(False)
 @documented(
     **_SHARED,
     explanation_func="Explains inputs: a method's attribute, or any function of the inputs, target and kwargs.",

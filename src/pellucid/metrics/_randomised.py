@@ -1,8 +1,9 @@
 """Copies of a model with random parameters; the user's own is never touched, not even for a moment.
 
 ``torch.func.functional_call`` puts other parameters into a module while it runs, where another thread would see
-them. So it is called on a twin: a copy of the module's structure that shares the parameters' memory and nothing
-that a forward pass writes to.
+them, and a part of the model that is called by itself (``model.encoder(x)``) would run with the trained ones. So the
+random parameters stand in a twin: a copy of the module's structure whose parameters are objects of their own on the
+same memory, until a layer is drawn anew. It has the layers, types and methods of the model.
 """
 
 from __future__ import annotations
@@ -13,33 +14,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from pellucid._core.random import generator_of
 from pellucid._core.structure import wide
 from pellucid.errors import UnsupportedModelError, invalid_type, invalid_value
-
-
-class Randomised(nn.Module):
-    """A module that runs another one with some of its parameters replaced; its layers are those of the other."""
-
-    def __init__(self, inner: nn.Module, replaced: dict[str, Tensor]) -> None:
-        """Take the twin and the tensors that stand in for its parameters, by name."""
-        super().__init__()
-        self.inner = inner
-        self.replaced = replaced
-        self.training = inner.training
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the twin."""
-        return functional_call(self.inner, self.replaced, args, kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        """Find the twin's layers under their own names."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__("inner"), name)
 
 
 def twin(model: nn.Module) -> nn.Module:
@@ -78,33 +56,35 @@ def accept_layers(model: Any, layers: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(layers)
 
 
-def randomised_models(
-    model: nn.Module, layers: Sequence[str], seeds: Sequence[int], cascading: bool
-) -> Iterator[nn.Module]:
-    """Randomise layer after layer, all so far (cascading) or one at a time.
+def randomised(inner: nn.Module, layers: Sequence[str], seeds: Sequence[int], cascading: bool) -> Iterator[nn.Module]:
+    """Randomise a twin layer after layer, all so far (cascading) or one at a time.
 
     Parameters are drawn from normal distributions with the mean and the spread that each had, so that constant
-    ones, such as the weights of a normalisation that was never trained, stay as they are.
+    ones, such as the weights of a normalisation that was never trained, stay as they are. A parameter that two
+    layers share is drawn once for both.
 
     Yields:
-        A module per layer.
+        The twin, once per layer.
     """
-    inner = twin(model)
-    drawn: dict[str, Tensor] = {}
+    done: set[int] = set()
     for layer, seed in zip(layers, seeds, strict=True):
         generator = generator_of(seed)
-        own = _own(inner.get_submodule(layer))
-        new = {f"{layer}.{name}" if layer else name: _drawn(value, generator) for name, value in own.items()}
-        drawn = {**drawn, **new} if cascading else new
-        yield Randomised(inner, drawn)
+        own = [p for p in _own(inner.get_submodule(layer)).values() if not cascading or id(p) not in done]
+        trained = [parameter.data for parameter in own]
+        for parameter in own:
+            parameter.data = _drawn(parameter, generator)  # other memory; the model's own keeps its values
+        done.update(id(parameter) for parameter in own)
+        yield inner
+        if not cascading:
+            for parameter, data in zip(own, trained, strict=True):
+                parameter.data = data
 
 
-def _own(module: nn.Module) -> dict[str, Tensor]:
+def _own(module: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in module.named_parameters(recurse=False) if p.is_floating_point() and p.numel()}
 
 
 def _drawn(value: Tensor, generator: torch.Generator) -> Tensor:
     known = value.detach().to(wide(value.dtype))
     noise = torch.randn(value.shape, generator=generator, dtype=known.dtype).to(known.device)
-    drawn = known.mean() + known.std(correction=0) * noise
-    return drawn.to(value.dtype).requires_grad_(value.requires_grad)
+    return (known.mean() + known.std(correction=0) * noise).to(value.dtype)

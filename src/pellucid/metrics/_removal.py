@@ -29,6 +29,7 @@ BINS = (0.01, 0.05, 0.1, 0.2, 0.5)
 _STEPS_TEXT = "Points of the curve after the first; None takes every feature, up to 32 points."
 
 
+@torch.inference_mode(False)
 @documented(n_steps=_STEPS_TEXT)
 def deletion(
     model: ForwardFunction,
@@ -80,6 +81,7 @@ def deletion(
     return Curve("deletion", _area(values, at), at, values, "share of features removed")
 
 
+@torch.inference_mode(False)
 @documented(n_steps=_STEPS_TEXT)
 def insertion(
     model: ForwardFunction,
@@ -128,6 +130,7 @@ def insertion(
     return Curve("insertion", _area(values, at), at, values, "share of features inserted")
 
 
+@torch.inference_mode(False)
 @documented(fractions="Shares of the features to take out, above 0 and at most 1; their numbers are rounded up.")
 def comprehensiveness(
     model: ForwardFunction,
@@ -174,6 +177,7 @@ def comprehensiveness(
     return Curve("comprehensiveness", (reference[:, None] - values).mean(1), at, values, "share of features removed")
 
 
+@torch.inference_mode(False)
 @documented(fractions="Shares of the features to keep, above 0 and at most 1; their numbers are rounded up.")
 def sufficiency(
     model: ForwardFunction,
@@ -220,6 +224,7 @@ def sufficiency(
     return Curve("sufficiency", (reference[:, None] - values).mean(1), at, values, "share of features kept")
 
 
+@torch.inference_mode(False)
 @documented(
     tolerance="How far the output may be from that at the input, as a share of its distance from that at the baseline.",
     n_steps="Numbers of features that are tried; None tries every one, up to 32.",

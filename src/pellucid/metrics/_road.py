@@ -27,6 +27,7 @@ from pellucid.typing import ForwardFunction, TargetLike
 TENTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
+@torch.inference_mode(False)
 @documented(
     inputs="Floating-point images of shape (N, C, H, W).",
     attributions="Attributions of shape (N, C, H, W) or (N, 1, H, W); a pixel's importance is their sum over C.",

@@ -61,6 +61,7 @@ _SHARED = {
 }
 
 
+@torch.inference_mode(False)
 @documented(
     **_SHARED,
     perturb_func="Perturbs inputs: called with them (each example repeated side by side; a tensor if there is one,"
@@ -127,6 +128,7 @@ def sensitivity_max(
     return largest
 
 
+@torch.inference_mode(False)
 @documented(**_SHARED)
 def local_lipschitz(
     explanation_func: Callable[..., Any],
