@@ -90,8 +90,11 @@ class RowLimit:
 
 
 def rows_without_graph(inputs: tuple[Tensor, ...]) -> int:
-    """Give the rows of a pass that keeps nothing for a backward pass, from shapes, dtype and device alone."""
-    return max(1, min(MOST_ROWS, 4 * _budget(inputs[0].device) // (GROWTH * row_bytes(inputs))))
+    """Give the rows of a pass that keeps nothing for a backward pass, from shapes, dtype and device alone.
+
+    Half of what a pass with a graph gets is quickest on convolutional and dense networks (benchmarks/metrics.py).
+    """
+    return max(1, min(MOST_ROWS, _budget(inputs[0].device) // (2 * GROWTH * row_bytes(inputs))))
 
 
 def after(block: Block, examples: int) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from pellucid._core.door import accept_baselines, accept_optional_count
 from pellucid._core.site import Question
 from pellucid._core.structure import names_of
 from pellucid.errors import invalid_type, invalid_value
+from pellucid.metrics._drawing import all_finite
 from pellucid.metrics._features import Features, accept_features
 from pellucid.metrics._scoring import Scoring
 
@@ -66,8 +67,8 @@ def accept_maps(attributions: Any, name: str = "attributions") -> tuple[Tensor, 
             raise invalid_type(part, f"a tensor of dtype {value.dtype}", "attributions are real numbers", "floats")
         if value.dim() == 0 or len(value) == 0:
             raise invalid_value(part, f"of shape {tuple(value.shape)}", "dimension 0 counts the examples", "(N, ...)")
-        wrong = int((~torch.isfinite(value)).sum())
-        if wrong:
+        if not all_finite(value):
+            wrong = int((~torch.isfinite(value)).sum())
             why = "values that are not finite have no order and no sum"
             raise invalid_value(part, f"a tensor with {wrong} NaN or infinite values", why, "finite attributions")
     if len({len(value) for value in given}) != 1:

@@ -175,17 +175,18 @@ class _Subsets:
         self.seeds = [seed for some in seeds for seed in some]
         self.each = len(seeds[0])
         self.totals = asked.totals()
+        self.present = asked.features.present()
         self.sums = self.totals.new_zeros(len(self.seeds), len(sizes))
 
-    def chosen(self, sample: int) -> Tensor:
-        """Features of one subset of each example, shape (N, F); their attributions are summed on the way."""
-        present = self.asked.features.present()
-        draw = torch.rand(present.shape, generator=generator_of(self.seeds[sample]))
-        order = draw.to(present.device).masked_fill(~present, torch.inf).argsort(dim=1)
-        size = self.sizes[:, sample // self.each, None]
-        marks = torch.zeros_like(present).scatter_(1, order, torch.arange(order.shape[1], device=order.device) < size)
-        self.sums[sample] = (self.totals * marks).sum(1)
-        return marks
+    def chosen(self, samples: range) -> Tensor:
+        """Features of some subsets of each example, shape (samples, N, F); their attributions are summed on the way."""
+        found = []
+        for sample in samples:
+            draw = torch.rand(self.present.shape, generator=generator_of(self.seeds[sample]), dtype=torch.float64)
+            marks = _smallest(draw.to(self.present.device), self.present, self.sizes[:, sample // self.each])
+            self.sums[sample] = torch.where(marks, self.totals, 0.0).sum(1)
+            found.append(marks)
+        return torch.stack(found)
 
     def correlations(self, show: tuple[str, bool]) -> Tensor:
         """Correlations of sums and effects, shape (N, sizes)."""
@@ -197,6 +198,14 @@ class _Subsets:
         effects = torch.where(effects.abs() > rounding, effects, 0.0)
         sums = self.sums.to(effects).reshape(-1, self.each, len(reference))
         return pearson(sums, effects.reshape(sums.shape), dim=1).T.contiguous()
+
+
+def _smallest(draw: Tensor, present: Tensor, sizes: Tensor) -> Tensor:
+    """Mark the smallest draws of each example, as many as its size says, among the features that it has."""
+    draw = draw.masked_fill(~present, torch.inf)
+    if bool((sizes == sizes[0]).all()):
+        return draw <= draw.kthvalue(int(sizes[0]), dim=1, keepdim=True).values
+    return draw <= draw.sort(dim=1).values.gather(1, sizes[:, None] - 1)
 
 
 def _note_undefined(scores: Tensor) -> None:

@@ -54,18 +54,19 @@ class Features:
         """Give each value of the chosen examples the mark of its feature.
 
         Args:
-            marks: one per feature, shape (E, F), for the E chosen examples.
+            marks: one per feature, shape (samples, E, F), for the E chosen examples.
             examples: which examples these are.
 
         Returns:
-            One tensor of shape (E, ...) per input.
+            One tensor of shape (samples, E, ...) per input.
         """
         if not self.index:
             sizes = [shape.numel() for shape in self.shapes]
-            parts = torch.split(marks, sizes, dim=1)
+            parts = torch.split(marks, sizes, dim=2)
         else:
-            parts = tuple(marks.gather(1, index[examples.to(index.device)]) for index in self.index)
-        return tuple(p.reshape(len(p), *shape) for p, shape in zip(parts, self.shapes, strict=True))
+            chosen = [index[examples.to(index.device)].expand(len(marks), -1, -1) for index in self.index]
+            parts = tuple(marks.gather(2, index) for index in chosen)
+        return tuple(p.reshape(*p.shape[:2], *shape) for p, shape in zip(parts, self.shapes, strict=True))
 
 
 def accept_features(mask: Any, inputs: tuple[Tensor, ...]) -> Features:

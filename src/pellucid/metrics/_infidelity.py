@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pellucid._core.door import accept_baselines, accept_count, accept_optional_count, accept_question
 from pellucid._core.progress import progress
-from pellucid._core.structure import sum_per_row, wide
+from pellucid._core.structure import wide
 from pellucid.docstrings import documented
 from pellucid.errors import invalid_type
 from pellucid.metrics._asked import accept_attributions
@@ -131,8 +131,9 @@ def _products(attributions: tuple[Tensor, ...], shifts: tuple[Tensor, ...]) -> T
     """Sums of perturbation times attribution, shape (copies, N)."""
     total = torch.zeros(shifts[0].shape[:2], dtype=wide(attributions[0].dtype), device=attributions[0].device)
     for attribution, shift in zip(attributions, shifts, strict=True):
-        products = shift.to(attribution.device, wide(attribution.dtype)) * attribution
-        total += sum_per_row(products.flatten(0, 1)).reshape(total.shape).to(total.device)
+        rows = attribution.to(wide(attribution.dtype)).reshape(len(attribution), -1)
+        moved = shift.to(rows.device, rows.dtype).reshape(*shift.shape[:2], -1)
+        total += torch.einsum("knf,nf->kn", moved, rows).to(total)
     return total
 
 

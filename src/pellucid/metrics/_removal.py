@@ -314,8 +314,8 @@ def _outputs(asked: Asked, sizes: Tensor, *, keep: bool, show: tuple[str, bool],
     totals = asked.totals()
     places = ranks(totals.abs() if magnitudes else totals, asked.features.present())
 
-    def chosen(sample: int) -> Tensor:
-        return (places < sizes[:, sample, None]) != keep
+    def chosen(samples: range) -> Tensor:
+        return (places < sizes.T[samples.start : samples.stop, :, None]) != keep
 
     path = Replaced(asked.question.inputs, asked.baselines, asked.features, chosen, sizes.shape[1])
     return asked.scoring.all_along(path, *show).T.contiguous()

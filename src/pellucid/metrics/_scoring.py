@@ -103,14 +103,14 @@ class Replaced:
         inputs: the checked inputs.
         baselines: one tensor with 1 or N rows per input.
         features: which values belong together.
-        chosen: from the number of a sample to the features that are replaced, shape (N, F).
+        chosen: from the numbers of some samples to the features that are replaced, shape (samples, N, F).
         samples: number of samples.
     """
 
     inputs: tuple[Tensor, ...]
     baselines: tuple[Tensor, ...]
     features: Features
-    chosen: Callable[[int], Tensor]
+    chosen: Callable[[range], Tensor]
     samples: int
 
     def weights(self, samples: slice) -> Tensor:
@@ -119,14 +119,13 @@ class Replaced:
 
     def points(self, samples: slice, examples: Tensor) -> Points:
         """Inputs of some samples of the chosen examples."""
-        found: list[list[Tensor]] = [[] for _ in self.inputs]
-        for sample in range(self.samples)[samples]:
-            marks = self.chosen(sample)
-            spread = self.features.spread(marks[examples.to(marks.device)], examples)
-            for i, (x, base) in enumerate(zip(self.inputs, self.baselines, strict=True)):
-                at = examples.to(x.device)
-                found[i].append(torch.where(spread[i].to(x.device), base if len(base) == 1 else base[at], x[at]))
-        return Points(tuple(map(torch.stack, found)))
+        marks = self.chosen(range(self.samples)[samples])
+        spread = self.features.spread(marks[:, examples.to(marks.device)], examples)
+        found = []
+        for x, base, gone in zip(self.inputs, self.baselines, spread, strict=True):
+            at = examples.to(x.device)
+            found.append(torch.where(gone.to(x.device), base if len(base) == 1 else base[at], x[at]))
+        return Points(tuple(found))
 
 
 @dataclass(frozen=True)
@@ -146,4 +145,5 @@ class Given:
 
     def points(self, samples: slice, examples: Tensor) -> Points:
         """Points of some samples of the chosen examples."""
-        return Points(tuple(v[samples][:, examples.to(v.device)] for v in self.values))
+        whole = len(examples) == self.values[0].shape[1]  # slices are views, rows by number are copies
+        return Points(tuple(v[samples] if whole else v[samples][:, examples.to(v.device)] for v in self.values))
