@@ -70,13 +70,13 @@ def explain(
         InvalidValueError: for an unknown method, or arguments that do not fit together.
     """
     forward = model if output is None else SelectedOutput(model, output)
-    info = _method_info(method)
-    _check_arguments(info, arguments)
+    info = method_info(method)
+    check_arguments(info, arguments)
     question = accept_question(forward, inputs, target, additional_forward_args)
     start = time.perf_counter()
     with recording() as report:
-        outputs = _outputs(question)
-        chosen = _predicted(outputs) if target is None else target
+        outputs = plain_outputs(question)
+        chosen = predicted_classes(outputs) if target is None else target
         filled = info.filled(arguments, question.inputs)
         passed = {"method" if name == QUADRATURE else name: value for name, value in filled.items()}
         if additional_forward_args is not None:
@@ -99,7 +99,8 @@ def explain(
     )
 
 
-def _method_info(method: str | Callable[[Any], Attribution]) -> MethodInfo:
+def method_info(method: str | Callable[[Any], Attribution]) -> MethodInfo:
+    """Find a method by its name, or describe one that a function makes from a model."""
     if isinstance(method, str):
         return method_named(method)
     made = method(_nothing) if callable(method) else None
@@ -118,7 +119,8 @@ def _nothing(*_: Any) -> Tensor:
     return torch.zeros(1)
 
 
-def _check_arguments(info: MethodInfo, arguments: Mapping[str, Any]) -> None:
+def check_arguments(info: MethodInfo, arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that a method does not have, and name those that it needs."""
     if info.wraps:
         return  # it checks what it passes on
     parameters = info.parameters
@@ -131,12 +133,13 @@ def _check_arguments(info: MethodInfo, arguments: Mapping[str, Any]) -> None:
         raise invalid_type(missing[0], "missing", f"{info.name} needs it", f"{missing[0]}=...")
 
 
-def _outputs(question: Question) -> Tensor:
+def plain_outputs(question: Question) -> Tensor:
+    """Evaluate the model at the inputs as they are."""
     with evaluating(question) as evaluator:
         return evaluator.outputs()
 
 
-def _predicted(outputs: Tensor) -> TargetLike:
+def predicted_classes(outputs: Tensor) -> TargetLike:
     """The class with the highest output of each example, if there are classes."""
     if outputs.dim() == 2 and outputs.shape[1] > 1:
         return outputs.argmax(1)

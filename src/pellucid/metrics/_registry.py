@@ -42,6 +42,7 @@ class Setting:
         explain: the method: from a model, inputs and keywords (target, baselines, additional_forward_args) to
             attributions; ``None`` where there is only the one explanation.
         seed: of what is drawn.
+        draws: whether the method draws random numbers, so that copies of the inputs do not share a call.
     """
 
     model: ForwardFunction
@@ -54,6 +55,7 @@ class Setting:
     ground_truth: Tensor | None = None
     explain: Callable[..., Tensors] | None = None
     seed: int = 0
+    draws: bool = False
 
     @property
     def asked(self) -> tuple[Any, ...]:
@@ -67,6 +69,12 @@ class Setting:
         """Arguments of ``explain`` beside model and inputs."""
         named = {"target": self.target, "baselines": self.baselines}
         return {**named, "additional_forward_args": self.additional_forward_args}
+
+    @property
+    def copies(self) -> dict[str, Any]:
+        """Arguments of the metrics that perturb the inputs."""
+        cap = len(accept_inputs(self.inputs)[0]) if self.draws else None
+        return {"seed": self.seed, "max_examples_per_batch": cap, **self.keywords}
 
 
 @dataclass(frozen=True)
@@ -197,10 +205,10 @@ _ROWS: tuple[tuple[Any, ...], ...] = (
      0.0, 1.0, "higher", _TRUTH, True, _ground_truth(relevance_rank_accuracy)),
     ("sensitivity_max", "Max sensitivity", "stability", "How much does it change when the input hardly does?",
      0.0, _ALL, "lower", frozenset({"explanation"}), False,
-     lambda s: sensitivity_max(_of_model(s), s.inputs, seed=s.seed, **s.keywords)),
+     lambda s: sensitivity_max(_of_model(s), s.inputs, **s.copies)),
     ("local_lipschitz", "Local Lipschitz", "stability", "How fast does it change with the input, in its own unit?",
      0.0, _ALL, "lower", frozenset({"explanation"}), False,
-     lambda s: local_lipschitz(_of_model(s), s.inputs, seed=s.seed, **s.keywords)),
+     lambda s: local_lipschitz(_of_model(s), s.inputs, **s.copies)),
     ("sparseness", "Sparseness", "complexity", "Does the explanation concentrate on few values?",
      0.0, 1.0, "higher", frozenset(), False, lambda s: sparseness(s.attributions)),
     ("complexity", "Complexity", "complexity", "Over how many values is it spread (entropy)?",
