@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from pellucid import attr
+from pellucid import attr, metrics
 from pellucid.docstrings import ARGUMENTS
 from tests.cases import CASES
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 LINES, STATEMENTS, PARAMETERS = 500, 50, 7
-PRESETS = {"attribute", "explain", "visualize_image_attr", "visualize_image_attr_multiple", "attention"}
+PRESETS = {"attribute", "explain", "compare", "visualize_image_attr", "visualize_image_attr_multiple", "attention"}
+PRESETS |= {name for name in metrics.__all__ if inspect.isfunction(getattr(metrics, name))}
 """Functions whose parameters are fixed by compatibility (also with torch's own), or are the settings of a call."""
 
 every_file = pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -84,9 +85,11 @@ LAYERS = [
     ("pellucid.errors", "pellucid.typing", "pellucid.docstrings"),
     ("pellucid._core",),
     ("pellucid.visualization", "pellucid.rules", "pellucid.lrp"),
-    ("pellucid.attr",),
+    ("pellucid.attr", "pellucid.metrics", "pellucid.intervals"),
     ("pellucid.registry", "pellucid.explanation"),
+    ("pellucid.comparison", "pellucid.verdicts"),
     ("pellucid.explaining",),
+    ("pellucid.comparing",),
     ("pellucid.report", "pellucid.cli"),
 ]
 """From the bottom to the top; a file imports from its own layer and from those below."""
@@ -191,9 +194,39 @@ def test_public_docstrings_are_whole(cls):
                 assert re.search(rf"^    {parameter}: \S", doc, re.MULTILINE), f"{member.__qualname__}: {parameter}"
 
 
+def public_metrics():
+    """Functions that score, without those that help to."""
+    helpers = {"metric_named", "default_perturb_func", "infidelity_perturb_func_decorator"}
+    for name in metrics.__all__:
+        if inspect.isfunction(getattr(metrics, name)) and name not in helpers:
+            yield getattr(metrics, name)
+
+
+def test_every_metric_stands_in_the_registry():
+    assert {function.__name__ for function in public_metrics()} == set(metrics.METRICS)
+
+
+@pytest.mark.parametrize("function", list(public_metrics()), ids=lambda f: f.__name__)
+def test_docstrings_of_metrics_are_whole(function):
+    text = inspect.getdoc(function)
+    for part in (
+        "Example:",
+        "Args:",
+        "Returns:",
+        "Raises:",
+        "References:",
+        r"(high|low)er\s+is",
+    ):
+        assert re.search(part, text), part
+    assert "{arguments}" not in text
+    for parameter in inspect.signature(function).parameters:
+        assert re.search(rf"^    {parameter}: \S", text, re.MULTILINE), parameter
+
+
 def test_shared_texts_are_used():
     used = {p for c in public_methods() for m in (c.__init__, c.attribute) for p in inspect.signature(m).parameters}
     used |= set(inspect.signature(attr.IntegratedGradients.compute_convergence_delta).parameters)
+    used |= {parameter for function in public_metrics() for parameter in inspect.signature(function).parameters}
     assert set(ARGUMENTS) <= used
 
 

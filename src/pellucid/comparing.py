@@ -62,7 +62,7 @@ def compare(
         ('input_x_gradient', ('faithfulness_correlation',))
 
     Args:
-        model: a torch.nn.Module or any callable.
+        model: what is explained, a module or any callable.
         inputs: floating-point tensor of shape (N, ...), or a tuple of such tensors with the same N. Ten examples and
             more make intervals that say something.
         methods: what ``pellucid.explain(method=...)`` takes, each; or a mapping from names of your own to such, or to
@@ -71,10 +71,10 @@ def compare(
             faithfulness correlation, maximal sensitivity and sparseness, with ground truth also localisation.
         target: which output of each example is explained; ``None`` takes the predicted class where there are classes.
         baselines: what removed features become, and the baseline of the methods that take one; ``None`` is zero.
-        additional_forward_args: further arguments of the model, one or a tuple, that are not explained.
+        additional_forward_args: further arguments of the model, as for ``explain``.
         feature_mask: which values the metrics remove together, such as the channels of a pixel.
         ground_truth: where the evidence is, a mask per example, for the metrics of localisation.
-        output: name or position of the tensor to explain in an output that holds several.
+        output: which tensor of an output that holds several, as for ``explain``.
         confidence: of the intervals, between 0 and 1.
         n_random: draws of random attributions per example.
         seed: of everything that is drawn; two calls give the same numbers.

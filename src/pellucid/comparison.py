@@ -98,7 +98,7 @@ class Comparison:
 
         Args:
             method: one of ``methods``, or ``random``.
-            metric: name of one of ``metrics``.
+            metric: a metric's name.
 
         Returns:
             The cell.
@@ -122,7 +122,7 @@ class Comparison:
         """Name the method with the best mean.
 
         Args:
-            metric: name of one of ``metrics``.
+            metric: a metric's name.
 
         Returns:
             The method's name. ``leading`` tells which others cannot be told apart from it.
@@ -142,7 +142,7 @@ class Comparison:
         """Name the best method and those whose paired difference from it may be chance.
 
         Args:
-            metric: name of one of ``metrics``.
+            metric: a metric's name.
 
         Returns:
             Names in the order of ``methods``; empty where no example has a score.
@@ -258,7 +258,7 @@ class Comparison:
         """Make a page in one file that needs nothing else: the verdict, the table, and how to read them.
 
         Args:
-            path: where to write it, if anywhere.
+            path: the file to write, if any.
             title: the heading.
 
         Returns:

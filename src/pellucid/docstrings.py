@@ -57,8 +57,16 @@ ARGUMENTS: dict[str, str] = {
 """Texts by argument name; used wherever a public method has an argument of this name."""
 
 
+RAISES = """Raises:
+    InvalidTypeError: for arguments of a wrong type.
+    InvalidValueError: for arguments that do not fit together, a missing target among them."""
+"""What a function that checks its arguments at the door raises."""
+
+
 def documented(**own: str) -> Callable[[Function], Function]:
     """Put an ``Args:`` section, made from the signature, in place of ``{arguments}`` in a docstring.
+
+    ``{raises}`` becomes the shared ``Raises:`` section.
 
     Args:
         **own: texts for arguments that are particular to this function; ``...`` in one stands for the
@@ -72,7 +80,8 @@ def documented(**own: str) -> Callable[[Function], Function]:
         if function.__doc__:
             lines = [_entry(name, own) for name in inspect.signature(function).parameters if name != "self"]
             section = "Args:\n" + "\n".join(lines)
-            function.__doc__ = inspect.cleandoc(function.__doc__).replace("{arguments}", section)
+            text = inspect.cleandoc(function.__doc__)
+            function.__doc__ = text.replace("{arguments}", section).replace("{raises}", RAISES)
         return function
 
     return decorate

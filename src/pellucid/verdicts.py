@@ -44,7 +44,7 @@ def _choice(comparison: Comparison, title: Callable[[str], str]) -> str:
     rows = comparison.costs[chosen].rows / comparison.examples
     return (
         f"Start with {title(chosen)}: it is better than random attributions under {beaten} of {_metrics(count)}, and"
-        f" the best or not separable from it under {led}, for {rows:.3g} model rows per example.{equal}"
+        f" the best or not separable from it under {led}, for {rows_text(rows)} model rows per example.{equal}"
     )
 
 
@@ -104,7 +104,7 @@ def text_table(comparison: Comparison) -> str:
     for method in comparison.methods:
         cost = comparison.costs[method]
         cells = [_cell_text(comparison, method, info.name) for info in comparison.metrics]
-        lines.append([method, *cells, f"{cost.rows / comparison.examples:.3g}", f"{cost.seconds:.2f}"])
+        lines.append([method, *cells, rows_text(cost.rows / comparison.examples), f"{cost.seconds:.2f}"])
     if comparison.random:
         cells = [
             number(comparison.cell(RANDOM, info.name).score) if info.name in comparison.random else ""
@@ -151,6 +151,11 @@ def number(interval: Interval) -> str:
 def plain(value: float) -> str:
     """Write a number with three digits."""
     return "n/a" if math.isnan(value) else f"{value:.3g}"
+
+
+def rows_text(rows: float) -> str:
+    """Write a number of model rows per example."""
+    return f"{rows:,.0f}" if rows >= 100 else f"{rows:.3g}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -39,14 +39,12 @@ def completeness(
     {arguments}
 
     Returns:
-        Tensor of shape (N,), in float32 or wider.
+        Scores, shape (N,).
 
-    Raises:
-        InvalidTypeError: for arguments of a wrong type.
-        InvalidValueError: for arguments that do not fit together, a missing target among them.
+    {raises}
 
     References:
-        Sundararajan, Taly and Yan (2017), Axiomatic Attribution for Deep Networks, arXiv:1703.01365.
+        Sundararajan, Taly and Yan (2017), arXiv:1703.01365.
     """
     question = accept_question(model, inputs, target, additional_forward_args)
     asked = accept(question, attributions, baselines, None, None)

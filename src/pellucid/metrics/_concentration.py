@@ -29,11 +29,9 @@ def sparseness(attributions: Tensors) -> Tensor:
     {arguments}
 
     Returns:
-        Tensor of shape (N,), in float32 or wider.
+        Scores, shape (N,).
 
-    Raises:
-        InvalidTypeError: if they are no floating-point tensors.
-        InvalidValueError: if a value is not finite.
+    {raises}
 
     References:
         Chalasani, Chen, Chowdhury, Jha and Wu (2020), Concise Explanations of Neural Networks using Adversarial
@@ -61,14 +59,12 @@ def complexity(attributions: Tensors) -> Tensor:
     {arguments}
 
     Returns:
-        Tensor of shape (N,), in float32 or wider.
+        Scores, shape (N,).
 
-    Raises:
-        InvalidTypeError: if they are no floating-point tensors.
-        InvalidValueError: if a value is not finite.
+    {raises}
 
     References:
-        Bhatt, Weller and Moura (2020), Evaluating and Aggregating Feature-based Model Explanations, arXiv:2005.00631.
+        Bhatt, Weller and Moura (2020), arXiv:2005.00631.
     """
     shares = _shares(attributions)
     entropy: Tensor = torch.special.entr(shares).sum(1)

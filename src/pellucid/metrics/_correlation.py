@@ -59,11 +59,9 @@ def faithfulness_correlation(
     {arguments}
 
     Returns:
-        Tensor of shape (N,).
+        Scores, shape (N,).
 
-    Raises:
-        InvalidTypeError: for arguments of a wrong type.
-        InvalidValueError: for arguments that do not fit together, a missing target among them.
+    {raises}
 
     References:
         Bhatt, Weller and Moura (2020), Evaluating and Aggregating Feature-based Model Explanations, arXiv:2005.00631.
@@ -125,9 +123,7 @@ def sensitivity_n(
     Returns:
         The correlations over n, and their mean as the score.
 
-    Raises:
-        InvalidTypeError: for arguments of a wrong type.
-        InvalidValueError: for arguments that do not fit together, a missing target among them.
+    {raises}
 
     References:
         Ancona, Ceolini, Oztireli and Gross (2018), Towards Better Understanding of Gradient-based Attribution

@@ -69,11 +69,9 @@ def infidelity(
     {arguments}
 
     Returns:
-        Tensor of shape (N,), in float32 or wider.
+        Scores, shape (N,).
 
-    Raises:
-        InvalidTypeError: for arguments of a wrong type.
-        InvalidValueError: for arguments that do not fit together, a missing target among them.
+    {raises}
 
     References:
         Yeh, Hsieh, Suggala, Inouye and Ravikumar (2019), On the (In)fidelity and Sensitivity of Explanations,

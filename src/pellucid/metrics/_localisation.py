@@ -39,11 +39,9 @@ def pointing_game(attributions: Tensor, ground_truth: Tensor, *, tolerance: int 
     {arguments}
 
     Returns:
-        Tensor of shape (N,).
+        Scores, shape (N,).
 
-    Raises:
-        InvalidTypeError: for arguments of a wrong type.
-        InvalidValueError: for shapes that do not fit together, or an empty mask.
+    {raises}
 
     References:
         Zhang, Bargal, Lin, Brandt, Shen and Sclaroff (2018), Top-down Neural Attention by Excitation Backprop,
@@ -77,11 +75,9 @@ def relevance_mass_accuracy(attributions: Tensor, ground_truth: Tensor) -> Tenso
     {arguments}
 
     Returns:
-        Tensor of shape (N,).
+        Scores, shape (N,).
 
-    Raises:
-        InvalidTypeError: for arguments of a wrong type.
-        InvalidValueError: for shapes that do not fit together, or an empty mask.
+    {raises}
 
     References:
         Arras, Osman and Samek (2022), CLEVR-XAI, arXiv:2003.07258.
@@ -115,11 +111,9 @@ def relevance_rank_accuracy(attributions: Tensor, ground_truth: Tensor) -> Tenso
     {arguments}
 
     Returns:
-        Tensor of shape (N,).
+        Scores, shape (N,).
 
-    Raises:
-        InvalidTypeError: for arguments of a wrong type.
-        InvalidValueError: for shapes that do not fit together, or an empty mask.
+    {raises}
 
     References:
         Arras, Osman and Samek (2022), CLEVR-XAI: A Benchmark Dataset for the Ground Truth Evaluation of Neural

@@ -71,8 +71,8 @@ def parameter_randomisation(
     """Compare explanations with those of the same model after its parameters were replaced by random ones.
 
     Parameters are drawn from normal distributions with the mean and spread that they had, on a copy of the model;
-    the model itself is not touched. Range of a similarity: -1 to 1; near
-    0 is better: an explanation of similarity 1 does not depend on what was learnt.
+    the model itself is not touched. Range of a similarity: -1 to 1; lower
+    is better: an explanation of similarity 1 does not depend on what was learnt.
 
     Example:
         >>> import torch
@@ -150,7 +150,7 @@ def random_logit(
     {arguments}
 
     Returns:
-        Tensor of shape (N,).
+        Scores, shape (N,).
 
     Raises:
         InvalidTypeError: for arguments of a wrong type.

@@ -64,9 +64,7 @@ def deletion(
     Returns:
         The curve over the share of features removed, and its area as the score.
 
-    Raises:
-        InvalidTypeError: for arguments of a wrong type.
-        InvalidValueError: for arguments that do not fit together, a missing target among them.
+    {raises}
 
     References:
         Petsiuk, Das and Saenko (2018), RISE, arXiv:1806.07421; Samek, Binder, Montavon, Lapuschkin and Mueller
@@ -114,9 +112,7 @@ def insertion(
     Returns:
         The curve over the share of features inserted, and its area as the score.
 
-    Raises:
-        InvalidTypeError: for arguments of a wrong type.
-        InvalidValueError: for arguments that do not fit together, a missing target among them.
+    {raises}
 
     References:
         Petsiuk, Das and Saenko (2018), RISE: Randomized Input Sampling for Explanation, arXiv:1806.07421.
@@ -159,11 +155,9 @@ def comprehensiveness(
     {arguments}
 
     Returns:
-        The output at each share, and the mean loss of output as the score.
+        The outputs; the score is their mean loss.
 
-    Raises:
-        InvalidTypeError: for arguments of a wrong type.
-        InvalidValueError: for arguments that do not fit together, a missing target among them.
+    {raises}
 
     References:
         DeYoung, Jain, Rajani, Lehman, Xiong, Socher and Wallace (2020), ERASER, arXiv:1911.03429.
@@ -206,14 +200,12 @@ def sufficiency(
     {arguments}
 
     Returns:
-        The output at each share, and the mean loss of output as the score.
+        The outputs; the score is their mean loss.
 
-    Raises:
-        InvalidTypeError: for arguments of a wrong type.
-        InvalidValueError: for arguments that do not fit together, a missing target among them.
+    {raises}
 
     References:
-        DeYoung, Jain, Rajani, Lehman, Xiong, Socher and Wallace (2020), ERASER, arXiv:1911.03429.
+        DeYoung et al. (2020), arXiv:1911.03429.
     """
     question = accept_question(model, inputs, target, additional_forward_args)
     asked = accept(question, attributions, baselines, feature_mask, max_examples_per_batch)
@@ -259,11 +251,9 @@ def effective_complexity(
     {arguments}
 
     Returns:
-        Tensor of shape (N,).
+        Scores, shape (N,).
 
-    Raises:
-        InvalidTypeError: for arguments of a wrong type.
-        InvalidValueError: for arguments that do not fit together, a missing target among them.
+    {raises}
 
     References:
         Nguyen and Martinez (2020), On Quantitative Aspects of Model Interpretability, arXiv:2007.07584.

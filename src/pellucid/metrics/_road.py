@@ -54,8 +54,8 @@ def road(
 
     A removed pixel becomes the weighted mean of its neighbours (1/6 for those beside it, 1/12 at the corners; the
     equations of all removed pixels are solved together) plus noise, so that a model cannot see from the shape of
-    what is missing what was there. The score is the mean output over the shares; in the unit of the output. Lower
-    is better with the most relevant first, higher with the least relevant first. (The authors count right
+    what is missing what was there. The score is the mean output over the shares; in the unit of the output. With
+    the most relevant first lower is better, with the least relevant first higher is. (The authors count right
     predictions: pass a function that returns 1 where the class is the predicted one.)
 
     Example:
@@ -71,9 +71,7 @@ def road(
     Returns:
         The outputs over the share of pixels removed, and their mean as the score.
 
-    Raises:
-        InvalidTypeError: for arguments of a wrong type.
-        InvalidValueError: for arguments that do not fit together, a missing target among them.
+    {raises}
 
     References:
         Rong, Leemann, Borisov, Kasneci and Kasneci (2022), A Consistent and Efficient Evaluation Strategy for

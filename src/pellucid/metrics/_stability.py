@@ -84,8 +84,8 @@ def sensitivity_max(
 ) -> Tensor:
     """Measure the largest relative change of an explanation under small perturbations of the input.
 
-    ``max over x_I of |A(x) - A(x_I)| / |A(x)|``, with 1 in place of a norm of 0. Range: 0 to infinity; lower is
-    steadier. Law: 0 for gradients of a linear function. An explanation that draws random numbers has its own noise
+    ``max over x_I of |A(x) - A(x_I)| / |A(x)|``, with 1 in place of a norm of 0. Range: 0 to infinity; lower
+    is steadier. Law: 0 for gradients of a linear function. An explanation that draws random numbers has its own noise
     in the result.
 
     Example:
@@ -100,15 +100,12 @@ def sensitivity_max(
     {arguments}
 
     Returns:
-        Tensor of shape (N,), in float32 or wider.
+        Scores, shape (N,).
 
-    Raises:
-        InvalidTypeError: for arguments of a wrong type.
-        InvalidValueError: for arguments that do not fit together.
+    {raises}
 
     References:
-        Yeh, Hsieh, Suggala, Inouye and Ravikumar (2019), On the (In)fidelity and Sensitivity of Explanations,
-        arXiv:1901.09392.
+        Yeh et al. (2019), On the (In)fidelity and Sensitivity of Explanations, arXiv:1901.09392.
     """
     order = _order(norm_ord)
     copies = _Copies(explanation_func, inputs, kwargs)
@@ -158,11 +155,9 @@ def local_lipschitz(
     {arguments}
 
     Returns:
-        Tensor of shape (N,), in float32 or wider.
+        Scores, shape (N,).
 
-    Raises:
-        InvalidTypeError: for arguments of a wrong type.
-        InvalidValueError: for arguments that do not fit together.
+    {raises}
 
     References:
         Alvarez-Melis and Jaakkola (2018), On the Robustness of Interpretability Methods, arXiv:1806.08049.

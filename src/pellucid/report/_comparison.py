@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pellucid.comparison import MARKS, RANDOM
+from pellucid.registry import methods
 from pellucid.report._verdict import method_title
-from pellucid.verdicts import number, plain, sentences
+from pellucid.verdicts import number, plain, rows_text, sentences
 
 if TYPE_CHECKING:
     from pellucid.comparison import Cell, Comparison
@@ -82,7 +83,7 @@ def comparison_view(comparison: Comparison) -> ComparisonView:
         cells = [_cell(comparison.cell(method, i.name), frames[i.name]) for i in comparison.metrics]
         cost = comparison.costs[method]
         noted = [(notice.category, notice.message) for notice in comparison.warnings.get(method, ())]
-        rows = f"{cost.rows / comparison.examples:.3g}"
+        rows = rows_text(cost.rows / comparison.examples)
         lines.append(MethodLine(_title(method), cells, rows, f"{cost.seconds:.2f}", noted))
     random = [
         _minus(number(comparison.cell(RANDOM, i.name).score)) if i.name in comparison.random else ""
@@ -101,7 +102,7 @@ def comparison_view(comparison: Comparison) -> ComparisonView:
 
 def _title(method: str) -> str:
     """Write a registered name as a person would, and a user's own as it is."""
-    return method_title(method) if method.islower() and method.isidentifier() else method
+    return method_title(method) if method in {info.name for info in methods()} else method
 
 
 def _frame(comparison: Comparison, metric: str) -> tuple[float, float]:

@@ -120,5 +120,5 @@ def _draw(ax: Axes, dots: Dots, confidence: float) -> None:
 
 
 def _plain(name: str) -> str:
-    """Return a name that matplotlib does not read as mathematics."""
+    """Keep matplotlib from reading a name as mathematics."""
     return name.replace("$", r"\$")
