@@ -255,7 +255,7 @@ def _noise(explanations: list[Tensors], generator: torch.Generator) -> Tensors:
     parts = [e if isinstance(e, tuple) else (e,) for e in explanations]
     sizes = []
     for part in parts:
-        flat = torch.cat([p.detach().double().cpu().reshape(len(p), -1) for p in part], dim=1)
+        flat = torch.cat([p.detach().cpu().double().reshape(len(p), -1) for p in part], dim=1)
         sizes.append(flat.square().mean(1).sqrt())
     size = torch.stack(sizes).mean(0)
     size = torch.where(size > 0, size, 1.0)

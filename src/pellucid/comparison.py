@@ -160,7 +160,7 @@ class Comparison:
 
     def _advantage(self, scores: Tensor, others: Tensor, info: MetricInfo) -> Interval:
         """By how much scores are better than others of the same examples."""
-        difference = scores.double().cpu() - others.double().cpu()
+        difference = scores.cpu().double() - others.cpu().double()
         return mean_interval(difference if info.higher_is_better else -difference, self.confidence)
 
     def judged(self) -> tuple[MetricInfo, ...]:

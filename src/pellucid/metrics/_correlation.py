@@ -146,8 +146,8 @@ def _sizes(sizes: Sequence[int] | None, counts: Tensor) -> Tensor:
     least = int(counts.min())
     if sizes is None:
         steps = max(1, min(10, least - 1))
-        shares = torch.linspace(0, 1, steps, dtype=torch.float64, device=counts.device)
-        return (1 + shares * (counts[:, None] - 2).clamp_min(0)).round().long()
+        shares = torch.linspace(0, 1, steps, dtype=torch.float64)
+        return (1 + shares * (counts.cpu()[:, None] - 2).clamp_min(0)).round().long().to(counts.device)
     if not isinstance(sizes, tuple | list) or not sizes:
         raise invalid_type("sizes", repr(sizes), "it lists numbers of features", "a tuple of ints, or None")
     for i, size in enumerate(sizes):
@@ -167,11 +167,11 @@ class _Subsets:
     def __init__(self, asked: Asked, sizes: Tensor, seeds: list[list[int]]) -> None:
         """Prepare the subsets: of ``sizes[:, k]`` features, one for each of ``seeds[k]``."""
         self.asked = asked
-        self.sizes = sizes
+        self.sizes = sizes.cpu()
         self.seeds = [seed for some in seeds for seed in some]
         self.each = len(seeds[0])
         self.totals = asked.totals()
-        self.present = asked.features.present()
+        self.present = asked.features.present().cpu()
         self.sums = self.totals.new_zeros(len(self.seeds), len(sizes))
 
     def chosen(self, samples: range) -> Tensor:
@@ -179,7 +179,7 @@ class _Subsets:
         found = []
         for sample in samples:
             draw = torch.rand(self.present.shape, generator=generator_of(self.seeds[sample]), dtype=torch.float64)
-            marks = _smallest(draw.to(self.present.device), self.present, self.sizes[:, sample // self.each])
+            marks = _smallest(draw, self.present, self.sizes[:, sample // self.each]).to(self.totals.device)
             self.sums[sample] = torch.where(marks, self.totals, 0.0).sum(1)
             found.append(marks)
         return torch.stack(found)

@@ -75,7 +75,7 @@ def deletion(
     sizes = _steps(asked, n_steps)
     rest = _outputs(asked, sizes[:, 1:], keep=False, show=("Deletion", show_progress))
     values = torch.cat([asked.scoring.reference()[:, None], rest], dim=1)
-    at = sizes.to(values) / asked.features.counts[:, None]
+    at = as_shares(sizes, asked.features.counts, values)
     return Curve("deletion", _area(values, at), at, values, "share of features removed")
 
 
@@ -122,7 +122,7 @@ def insertion(
     sizes = _steps(asked, n_steps)
     rest = _outputs(asked, sizes[:, :-1], keep=True, show=("Insertion", show_progress))
     values = torch.cat([rest, asked.scoring.reference()[:, None]], dim=1)
-    at = sizes.to(values) / asked.features.counts[:, None]
+    at = as_shares(sizes, asked.features.counts, values)
     return Curve("insertion", _area(values, at), at, values, "share of features inserted")
 
 
@@ -167,7 +167,7 @@ def comprehensiveness(
     sizes = share_sizes(fractions, asked.features.counts)
     reference = asked.scoring.reference()
     values = _outputs(asked, sizes, keep=False, show=("Comprehensiveness", show_progress))
-    at = sizes.to(values) / asked.features.counts[:, None]
+    at = as_shares(sizes, asked.features.counts, values)
     return Curve("comprehensiveness", (reference[:, None] - values).mean(1), at, values, "share of features removed")
 
 
@@ -212,7 +212,7 @@ def sufficiency(
     sizes = share_sizes(fractions, asked.features.counts)
     reference = asked.scoring.reference()
     values = _outputs(asked, sizes, keep=True, show=("Sufficiency", show_progress))
-    at = sizes.to(values) / asked.features.counts[:, None]
+    at = as_shares(sizes, asked.features.counts, values)
     return Curve("sufficiency", (reference[:, None] - values).mean(1), at, values, "share of features kept")
 
 
@@ -271,15 +271,16 @@ def effective_complexity(
     allowed = tolerance * (reference - values[:, 0]).abs() + 8 * torch.finfo(values.dtype).eps * reference.abs()
     enough = (reference[:, None] - values).abs() <= allowed[:, None]
     first = enough.to(torch.uint8).argmax(1, keepdim=True)
-    return (sizes.to(values) / asked.features.counts[:, None]).gather(1, first)[:, 0]
+    return as_shares(sizes, asked.features.counts, values).gather(1, first)[:, 0]
 
 
 def _steps(asked: Asked, n_steps: int | None) -> Tensor:
     """Numbers of features from none to all, shape (N, steps + 1)."""
     most = asked.features.most
     steps = min(most, STEPS) if n_steps is None else min(most, accept_count("n_steps", n_steps))
-    shares = torch.arange(steps + 1, dtype=torch.float64, device=asked.features.counts.device) / steps
-    return (shares * asked.features.counts[:, None]).round().long()
+    counts = asked.features.counts
+    shares = torch.arange(steps + 1, dtype=torch.float64) / steps
+    return (shares * counts.cpu()[:, None]).round().long().to(counts.device)
 
 
 def share_sizes(fractions: Sequence[float], counts: Tensor) -> Tensor:
@@ -295,8 +296,13 @@ def share_sizes(fractions: Sequence[float], counts: Tensor) -> Tensor:
             raise invalid_type(f"fractions[{i}]", f"a {type(share).__name__}", "it is a share", "a number")
         if not (math.isfinite(share) and 0 < share <= 1):
             raise invalid_value(f"fractions[{i}]", str(share), "it is a share of the features", "above 0, at most 1")
-    shares = torch.tensor([float(s) for s in fractions], dtype=torch.float64, device=counts.device)
-    return (shares * counts[:, None] - 1e-9).ceil().long()
+    shares = torch.tensor([float(s) for s in fractions], dtype=torch.float64)
+    return (shares * counts.cpu()[:, None] - 1e-9).ceil().long().to(counts.device)
+
+
+def as_shares(sizes: Tensor, counts: Tensor, like: Tensor) -> Tensor:
+    """Give numbers of features (N, K) as shares of each example's, in dtype and on device of the scores."""
+    return sizes.to(like) / counts.to(like)[:, None]
 
 
 def _outputs(asked: Asked, sizes: Tensor, *, keep: bool, show: tuple[str, bool], magnitudes: bool = False) -> Tensor:

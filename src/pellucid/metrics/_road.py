@@ -20,7 +20,7 @@ from pellucid.metrics._asked import accept_attributions
 from pellucid.metrics._curve import Curve
 from pellucid.metrics._features import ranks
 from pellucid.metrics._imputation import imputed
-from pellucid.metrics._removal import share_sizes
+from pellucid.metrics._removal import as_shares, share_sizes
 from pellucid.metrics._scoring import Scoring
 from pellucid.typing import ForwardFunction, TargetLike
 
@@ -92,7 +92,7 @@ def road(
     scoring = Scoring(question, accept_optional_count("max_examples_per_batch", max_examples_per_batch))
     found = scoring.all_along(_Imputed(images, places, sizes, float(noise), tuple(seeds)), "ROAD", show_progress)
     values = found.T.contiguous()
-    return Curve("ROAD", values.mean(1), sizes.to(values) / counts[:, None], values, "share of pixels removed")
+    return Curve("ROAD", values.mean(1), as_shares(sizes, counts, values), values, "share of pixels removed")
 
 
 def _images(inputs: tuple[Tensor, ...]) -> Tensor:

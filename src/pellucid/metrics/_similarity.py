@@ -10,9 +10,14 @@ from torch import Tensor
 from pellucid.errors import invalid_value
 
 
+def exact(value: Tensor) -> Tensor:
+    """Give the widest floating-point numbers that the value's device has."""
+    return value.to(torch.float32 if value.device.type == "mps" else torch.float64)
+
+
 def pearson(first: Tensor, second: Tensor, dim: int) -> Tensor:
     """Pearson's correlation along a dimension, in float64; NaN where one of the two does not vary."""
-    both = [value.double() for value in (first, second)]
+    both = [exact(value) for value in (first, second)]
     centred = [value - value.mean(dim, keepdim=True) for value in both]
     sizes = [value.norm(dim=dim) for value in centred]
     rounding = [64 * torch.finfo(v.dtype).eps * b.norm(dim=dim) for v, b in zip((first, second), both, strict=True)]
@@ -26,7 +31,7 @@ def mean_ranks(values: Tensor) -> Tensor:
     ordered = values.contiguous().sort(dim=1).values
     below = torch.searchsorted(ordered, values.contiguous(), side="left")
     up_to = torch.searchsorted(ordered, values.contiguous(), side="right")
-    return (below + up_to - 1).double() / 2
+    return exact(below + up_to - 1) / 2
 
 
 def spearman(first: Tensor, second: Tensor) -> Tensor:
@@ -36,7 +41,7 @@ def spearman(first: Tensor, second: Tensor) -> Tensor:
 
 def cosine(first: Tensor, second: Tensor) -> Tensor:
     """Cosine of the angle between the two, shape (N,); NaN where one of them is zero."""
-    first, second = first.double(), second.double()
+    first, second = exact(first), exact(second)
     sizes = first.norm(dim=1) * second.norm(dim=1)
     return torch.where(sizes > 0, (first * second).sum(1) / torch.where(sizes > 0, sizes, 1.0), torch.nan)
 
