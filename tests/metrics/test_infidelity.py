@@ -184,3 +184,16 @@ def test_refusals(change, error, words):
     arguments = {"forward_func": linear, "perturb_func": noise, "inputs": rows(), "attributions": rows()}
     with pytest.raises(error, match=words):
         infidelity(**{**arguments, **change})
+
+
+def test_passes_stay_small_whatever_the_number_of_samples():
+    largest = []
+
+    def model(v):
+        largest.append(len(v))
+        return v.mean((1, 2, 3))
+
+    x = torch.rand(4, 3, 64, 64)
+    infidelity(model, lambda v: (v / 10, v * 0.9), x, x, n_perturb_samples=60)
+    assert max(largest) <= 16
+    assert sum(largest) == 4 * 62

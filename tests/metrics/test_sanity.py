@@ -32,29 +32,26 @@ def test_explanations_that_ignore_the_model_score_one_and_gradients_do_not(order
     assert torch.allclose(found.score, found.similarities.mean(1))
 
 
-def test_each_layer_is_drawn_as_it_should_be():
+@pytest.mark.parametrize("order", ["cascading", "independent"])
+def test_each_layer_is_drawn_in_its_turn(order):
     """What the explanation function sees: cascading keeps what was drawn before, independent puts it back."""
     model, x = mlp(), rows(2)
     own = {name: p.detach().clone() for name, p in model.named_parameters()}
-    for order in ("cascading", "independent"):
-        outputs = []
+    seen = []
 
-        def watch(m, v, seen=outputs):
-            seen.append(m(v))
-            return v
+    def watch(m, v):
+        seen.append({name: p.detach().clone() for name, p in m.named_parameters()})
+        return v
 
-        found = parameter_randomisation(model, watch, x, order=order, seed=7)
-        assert torch.equal(outputs[0], model(x))
-        again = []
-        layers = found.layers
-        for count in range(1, len(layers) + 1):
-            chosen = layers[:count] if order == "cascading" else layers[count - 1 : count]
-            partial = []
-            parameter_randomisation(model, lambda m, v, p=partial: p.append(m(v)) or v, x, layers=chosen, seed=7)
-            again.append(partial[-1])
-        if order == "cascading":
-            assert all(torch.equal(a, b) for a, b in zip(outputs[1:], again, strict=True))
-        assert not any(torch.equal(outputs[0], other) for other in outputs[1:])
+    layers = parameter_randomisation(model, watch, x, order=order, seed=7).layers
+    assert len(seen) == 4
+    for turn, found in enumerate(seen):
+        drawn = set(layers[:turn] if order == "cascading" else layers[turn - 1 : turn] if turn else ())
+        for name, value in found.items():
+            assert torch.equal(value, own[name]) == (name.partition(".")[0] not in drawn)
+        if order == "cascading" and turn > 1:
+            kept = f"{layers[0]}.weight"
+            assert torch.equal(found[kept], seen[turn - 1][kept])
     assert all(torch.equal(own[name], p) for name, p in model.named_parameters())
 
 

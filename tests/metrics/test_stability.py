@@ -44,6 +44,25 @@ def test_equal_to_captum(norm, per_example):
     assert torch.allclose(ours, theirs, rtol=1e-9)
 
 
+def test_the_largest_change_counts_wherever_it_stands():
+    """Copies of an example stand side by side, each moved by another factor."""
+    captum = pytest.importorskip("captum.metrics")
+    model, x, target, _ = curved()
+
+    def uneven(v):
+        copies = len(v) // 4
+        factors = torch.tensor([1.0, 1.3, 0.9, 1.1, 1.05], dtype=v.dtype)[:copies].repeat(4)
+        return v * factors[:, None]
+
+    method = Saliency(model)
+    ours = sensitivity_max(method.attribute, x, uneven, n_perturb_samples=5, target=target)
+    theirs = captum.sensitivity_max(method.attribute, x, uneven, n_perturb_samples=5, target=target)
+    assert torch.allclose(ours, theirs, rtol=1e-9)
+    own = method.attribute(x, target)
+    moved = torch.stack([method.attribute(x * f, target) for f in (1.0, 1.3, 0.9, 1.1, 1.05)])
+    assert torch.allclose(ours, ((moved - own).norm(dim=2) / own.norm(dim=1)).amax(0), rtol=1e-9)
+
+
 def test_tuples_equal_captum():
     captum = pytest.importorskip("captum.metrics")
     a, b, scale = rows(3), rows(3, 2, seed=1), torch.tensor([1.0, 2.0, 0.5], dtype=DOUBLE)

@@ -103,7 +103,7 @@ def _draw(
         given.append(_repeated(baselines, len(inputs[0]), copies))
     with torch.no_grad():
         drawn = perturb_func(*given)
-    if not isinstance(drawn, tuple) or len(drawn) != 2:
+    if not isinstance(drawn, tuple | list) or len(drawn) != 2:
         raise invalid_type(
             "perturb_func", f"a function that returns a {type(drawn).__name__}",
             "infidelity needs the perturbations and the perturbed inputs",
