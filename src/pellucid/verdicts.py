@@ -55,13 +55,14 @@ def _profile(comparison: Comparison, method: str) -> tuple[int, int]:
 
 def _warnings(comparison: Comparison, title: Callable[[str], str]) -> list[str]:
     found = []
-    for info in comparison.judged():
-        cells = {m: comparison.cell(m, info.name).against_random for m in comparison.methods}
-        worse = [title(m) for m, verdict in cells.items() if verdict == "worse"]
+    never: list[str] = []
+    for method in comparison.methods:
+        judged = comparison.judged()
+        worse = [i.title for i in judged if comparison.cell(method, i.name).against_random == "worse"]
         if worse:
-            verb = "is" if len(worse) == 1 else "are"
-            found.append(f"{_listed(worse)} {verb} worse than random attributions under {info.title}.")
-    never = [title(m) for m in comparison.methods if comparison.judged() and not comparison.beats_random(m)]
+            found.append(f"{title(method)} is worse than random attributions under {_listed(worse)}.")
+        elif judged and not comparison.beats_random(method):
+            never.append(title(method))
     if never and comparison.choice() is not None:
         verb = "is" if len(never) == 1 else "are"
         found.append(f"{_listed(never)} {verb} not shown to be better than random attributions under any metric.")
@@ -138,7 +139,7 @@ def number(interval: Interval) -> str:
         return "n/a"
     if math.isnan(interval.low):
         return plain(interval.mean)
-    if interval.half == 0:
+    if interval.half <= 1e-6 * abs(interval.mean):
         return f"{plain(interval.mean)} ± 0"
     power = math.floor(math.log10(interval.half))
     digits = max(0, min(6, (interval.half < 2 * 10**power) - power))  # 0.8, 0.14: one digit, two where it is a 1

@@ -197,3 +197,20 @@ def test_passes_stay_small_whatever_the_number_of_samples():
     infidelity(model, lambda v: (v / 10, v * 0.9), x, x, n_perturb_samples=60)
     assert max(largest) <= 16
     assert sum(largest) == 4 * 62
+
+
+@pytest.mark.parametrize("mask", [None, torch.tensor([[0, 1, 1, 2, 0]])])
+def test_infidelity_of_removals_as_the_registry_has_it(mask):
+    from pellucid.metrics import METRICS, Setting
+
+    x, base = rows(6), rows(1, seed=3)
+    exact = (x - base) * WEIGHTS
+
+    def score(attributions):
+        return METRICS["infidelity"].compute(Setting(linear, x, attributions, None, base, feature_mask=mask, seed=1))
+
+    assert score(exact).max() < 1e-25
+    assert score(exact / 1e3).max() < 1e-20
+    nothing = score(torch.zeros_like(x))
+    assert torch.allclose(score(-exact), nothing)  # as bad as saying nothing, and no better
+    assert (score(rows(6, seed=8)) <= nothing + 1e-12).all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,12 +11,13 @@ from torch import Tensor
 
 from pellucid._core.door import accept_baselines, accept_count, accept_optional_count, accept_question
 from pellucid._core.progress import progress
+from pellucid._core.random import generator_of
 from pellucid._core.structure import wide
 from pellucid.docstrings import documented
 from pellucid.errors import invalid_type
-from pellucid.metrics._asked import accept_attributions
+from pellucid.metrics._asked import Asked, accept_attributions
 from pellucid.metrics._drawing import accept_drawn, accept_function, calls, grid, side_by_side
-from pellucid.metrics._scoring import Given, Scoring
+from pellucid.metrics._scoring import Given, Replaced, Scoring
 from pellucid.typing import BaselineLike, ForwardFunction, TargetLike, Tensors
 
 
@@ -135,13 +136,33 @@ def _products(attributions: tuple[Tensor, ...], shifts: tuple[Tensor, ...]) -> T
     return total
 
 
-def _error(told: Tensor, happened: Tensor, normalize: bool) -> Tensor:
-    """Mean squared difference over the perturbations, dimension 0."""
+def _error(told: Tensor, happened: Tensor, normalize: bool, least: float = -torch.inf) -> Tensor:
+    """Mean squared difference over the perturbations, dimension 0; ``least`` is the smallest factor allowed."""
     told = told.to(happened.device, torch.promote_types(told.dtype, happened.dtype))
     if normalize:
         size = told.square().sum(0)
-        told = told * ((told * happened).sum(0) / torch.where(size > 0, size, 1.0))
+        told = told * ((told * happened).sum(0) / torch.where(size > 0, size, 1.0)).clamp_min(least)
     return (told - happened).square().mean(0)
+
+
+def removal_infidelity(asked: Asked, seeds: Sequence[int]) -> Tensor:
+    """Compute infidelity where I removes features: each goes to the baseline with probability one fifth.
+
+    Attributions are taken as contributions, scaled by the best factor that does not turn their signs round: with a
+    negative one a reversed explanation would be as good as the right one.
+    """
+    present, totals = asked.features.present(), asked.totals()
+    told = totals.new_zeros(len(seeds), len(totals))
+
+    def chosen(samples: range) -> Tensor:
+        draws = [torch.rand(present.shape, generator=generator_of(seeds[sample])) < 0.2 for sample in samples]
+        marks = torch.stack(draws).to(present.device) & present
+        told[samples.start : samples.stop] = torch.where(marks, totals, 0.0).sum(2)
+        return marks
+
+    path = Replaced(asked.question.inputs, asked.baselines, asked.features, chosen, len(seeds))
+    happened = asked.scoring.reference() - asked.scoring.all_along(path, "Infidelity", show_progress=False)
+    return _error(told, happened, normalize=True, least=0.0)
 
 
 def infidelity_perturb_func_decorator(

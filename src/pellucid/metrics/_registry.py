@@ -11,13 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid._core.door import accept_baselines, accept_inputs
-from pellucid._core.random import generator_of
+from pellucid._core.door import accept_inputs, accept_question
+from pellucid._core.random import draw_seeds
 from pellucid.errors import invalid_value
+from pellucid.metrics._asked import accept
 from pellucid.metrics._completeness import completeness
 from pellucid.metrics._concentration import complexity, sparseness
 from pellucid.metrics._correlation import faithfulness_correlation, sensitivity_n
-from pellucid.metrics._infidelity import infidelity
+from pellucid.metrics._infidelity import removal_infidelity
 from pellucid.metrics._localisation import pointing_game, relevance_mass_accuracy, relevance_rank_accuracy
 from pellucid.metrics._randomisation import parameter_randomisation, random_logit
 from pellucid.metrics._removal import comprehensiveness, deletion, effective_complexity, insertion, sufficiency
@@ -135,24 +136,12 @@ def _of_model(setting: Setting) -> Callable[..., Tensors]:
     return lambda inputs, **keywords: explain(setting.model, inputs, **keywords)
 
 
+@torch.inference_mode(False)
 def _infidelity(s: Setting) -> Tensor:
-    """Infidelity where every value goes to its baseline with probability one fifth; only the pattern counts."""
-    generator = generator_of(s.seed)
-    inputs = accept_inputs(s.inputs)
-    bases = accept_baselines(s.baselines, inputs, s.inputs)
-
-    def perturb(given: Tensors) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        values = given if isinstance(given, tuple) else (given,)
-        gone = [(torch.rand(v.shape, generator=generator) < 0.2).to(v.device) for v in values]
-        rows = [
-            b if len(b) == 1 else b.repeat_interleave(len(v) // len(b), 0) for v, b in zip(values, bases, strict=True)
-        ]
-        moved = [torch.where(g, b, v) for g, b, v in zip(gone, rows, values, strict=True)]
-        return tuple(g.to(v.dtype) for g, v in zip(gone, values, strict=True)), tuple(moved)
-
-    return infidelity(
-        s.model, perturb, s.inputs, s.attributions, None, s.additional_forward_args, s.target, 50, normalize=True
-    )  # fmt: skip
+    """Infidelity of removals, so that it fits every method and feature mask."""
+    question = accept_question(s.model, s.inputs, s.target, s.additional_forward_args)
+    asked = accept(question, s.attributions, s.baselines, s.feature_mask, None)
+    return removal_infidelity(asked, draw_seeds(50, None, s.seed))
 
 
 def _ground_truth(measure: Callable[..., Tensor]) -> Callable[[Setting], Tensor]:
@@ -188,7 +177,7 @@ _ROWS: tuple[tuple[Any, ...], ...] = (
     ("road", "ROAD", "faithfulness", "How large does the output stay while the top pixels are filled in?",
      -_ALL, _ALL, "lower", frozenset({"model", "images"}), True,
      lambda s: road(s.model, s.inputs, s.attributions, s.target, s.additional_forward_args, seed=s.seed).score),
-    ("faithfulness_correlation", "Faithfulness corr.", "faithfulness",
+    ("faithfulness_correlation", "Faithfulness correlation", "faithfulness",
      "Do sums of attributions rise and fall with what removing their features costs?",
      -1.0, 1.0, "higher", _MODEL, True,
      lambda s: faithfulness_correlation(*s.asked, feature_mask=s.feature_mask, seed=s.seed)),
