@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pellucid._core import report
 from pellucid._core.arguments import repeat_keyword
-from pellucid._core.batching import RowLimit
+from pellucid._core.batching import rows_without_graph
 from pellucid._core.door import accept_count, accept_inputs, accept_optional_count
 from pellucid._core.gradient import agree
 from pellucid._core.progress import progress
@@ -234,7 +234,7 @@ class _Copies:
         Yields:
             The copy and its explanation.
         """
-        together = min(count, max(1, (cap or RowLimit.of(self.inputs, None).rows) // self.examples))
+        together = min(count, max(1, (cap or 2 * rows_without_graph(self.inputs)) // self.examples))
         checked = together == 1
         pending: list[tuple[Tensor, ...]] = []
         for number, values in enumerate(draws, start=1):
