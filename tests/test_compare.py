@@ -176,10 +176,20 @@ def test_a_method_that_the_model_rules_out_is_named_and_the_rest_goes_on():
     found = pellucid.compare(model, examples(3), ["saliency", "guided_backprop"], ["deletion"])
     assert found.methods == ("saliency",)
     assert "rectifier" in found.refused["guided_backprop"]
-    assert any(s.startswith("guided_backprop gave no explanation") for s in found.verdict())
+    assert any(s.startswith("guided_backprop gave no explanation to score") for s in found.verdict())
     assert "Guided backprop" in found.to_html()
     with pytest.raises((UnsupportedModelError, InvalidValueError), match="rectifier"):
         pellucid.compare(model, examples(3), ["guided_backprop"], ["deletion"])
+
+
+def test_attributions_that_are_not_finite_are_refused_and_the_rest_goes_on():
+    class Broken(Attribution):
+        def attribute(self, inputs, target=None):
+            return inputs / 0
+
+    found = pellucid.compare(linear, examples(3), {"fine": "saliency", "broken": Broken}, ["deletion"])
+    assert found.methods == ("fine",)
+    assert "NaN or infinite" in found.refused["broken"]
 
 
 def test_ground_truth_and_pictures():

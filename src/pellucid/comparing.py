@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from pellucid._core.structure import like, wide
 from pellucid.comparison import Comparison
 from pellucid.errors import PellucidError, invalid_type, invalid_value
 from pellucid.explaining import check_arguments, explain, method_info, plain_outputs, predicted_classes
-from pellucid.explanation import Cost, Explanation
+from pellucid.explanation import Explanation
 from pellucid.metrics import MetricInfo, Setting, metric_named
 from pellucid.typing import BaselineLike, ForwardFunction, TargetLike, Tensors
 
@@ -100,20 +100,26 @@ def compare(
     common = Setting(
         forward, inputs, inputs, chosen, baselines, additional_forward_args, feature_mask, ground_truth, seed=seed
     )
-    found, refused = _explained(contestants, common)
-    scores: dict[tuple[str, str], Tensor] = {}
-    notices: dict[str, tuple[Notice, ...]] = {}
-    for contestant, (explanation, noted) in found.items():
-        setting = replace(
-            common, attributions=explanation.attributions, explain=contestant.attributions, draws=contestant.alone
-        )
-        with recording() as report:
-            for info in infos:
-                scores[contestant.name, info.name] = info.compute(setting).detach()
-        notices[contestant.name] = tuple(dict.fromkeys([*noted, *report.notices]))
-    random = _random(infos, common, [explanation.attributions for explanation, _ in found.values()], n_random)
-    costs: dict[str, Cost] = {contestant.name: explanation.cost for contestant, (explanation, _) in found.items()}
-    return Comparison(tuple(costs), infos, scores, random, costs, refused, float(confidence), notices)
+    found: dict[_Contestant, _Judged] = {}
+    refused: dict[str, PellucidError] = {}
+    for contestant in contestants:
+        try:
+            found[contestant] = _judged(contestant, common, infos)
+        except PellucidError as error:
+            refused[contestant.name] = error
+    if not found:
+        raise next(iter(refused.values()))
+    random = _random(infos, common, [judged.explanation.attributions for judged in found.values()], n_random)
+    return Comparison(
+        tuple(c.name for c in found),
+        infos,
+        {(c.name, metric): score for c, judged in found.items() for metric, score in judged.scores.items()},
+        random,
+        {c.name: judged.explanation.cost for c, judged in found.items()},
+        {name: str(error) for name, error in refused.items()},
+        float(confidence),
+        {c.name: judged.notices for c, judged in found.items()},
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,25 +152,23 @@ class _Contestant:
         return self.explanation(model, inputs, target, additional_forward_args, **changed).attributions
 
 
-def _explained(
-    contestants: list[_Contestant], common: Setting
-) -> tuple[dict[_Contestant, tuple[Explanation, list[Notice]]], dict[str, str]]:
-    """Run the methods; those that cannot explain this model are named with the reason."""
-    found: dict[_Contestant, tuple[Explanation, list[Notice]]] = {}
-    refused: dict[str, PellucidError] = {}
-    for contestant in contestants:
-        with recording() as report:
-            try:
-                explanation = contestant.explanation(
-                    common.model, common.inputs, common.target, common.additional_forward_args
-                )
-            except PellucidError as error:
-                refused[contestant.name] = error
-                continue
-        found[contestant] = explanation, report.notices
-    if not found:
-        raise next(iter(refused.values()))
-    return found, {name: str(error) for name, error in refused.items()}
+class _Judged(NamedTuple):
+    """What became of one method."""
+
+    explanation: Explanation
+    scores: dict[str, Tensor]
+    notices: tuple[Notice, ...]
+
+
+def _judged(contestant: _Contestant, common: Setting, infos: Sequence[MetricInfo]) -> _Judged:
+    """Run one method and score what it found."""
+    with recording() as report:
+        explanation = contestant.explanation(common.model, common.inputs, common.target, common.additional_forward_args)
+        setting = replace(
+            common, attributions=explanation.attributions, explain=contestant.attributions, draws=contestant.alone
+        )
+        scores = {info.name: info.compute(setting).detach() for info in infos}
+    return _Judged(explanation, scores, tuple(dict.fromkeys(report.notices)))
 
 
 def _contestants(methods: Any, baselines: BaselineLike, seed: int) -> list[_Contestant]:

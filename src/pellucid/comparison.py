@@ -62,7 +62,7 @@ class Comparison:
         scores: one score per example, shape (N,), by names of method and metric.
         random: scores of random attributions by metric, where they are an opponent.
         costs: what each method's explanation of all examples took.
-        refused: why methods gave none, by name.
+        refused: why methods gave none that can be scored, by name.
         confidence: of the intervals.
         warnings: what was warned about while a method ran or was judged, by method.
     """
@@ -326,7 +326,7 @@ def _ends(interval: Interval) -> list[float | None]:
 
 
 def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    return value if math.isfinite(value) else None
 
 
 def _numbers(values: Tensor) -> list[float | None]:

@@ -67,7 +67,7 @@ def _warnings(comparison: Comparison, title: Callable[[str], str]) -> list[str]:
         verb = "is" if len(never) == 1 else "are"
         found.append(f"{_listed(never)} {verb} not shown to be better than random attributions under any metric.")
     for name, reason in comparison.refused.items():
-        found.append(f"{title(name)} gave no explanation: {reason}")
+        found.append(f"{title(name)} gave no explanation to score: {reason}")
     return found
 
 

@@ -148,6 +148,7 @@ def test_the_default_noise_fills_the_cube():
         ({"norm_ord": 0}, InvalidValueError, "norm_ord"),
         ({"n_perturb_samples": 0}, InvalidValueError, "n_perturb_samples"),
         ({"max_examples_per_batch": 0}, InvalidValueError, "max_examples"),
+        ({"return_convergence_delta": True}, InvalidValueError, "no attribution"),
         ({"taget": 0}, TypeError, "taget"),
     ],
 )

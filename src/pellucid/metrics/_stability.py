@@ -218,6 +218,9 @@ class _Copies:
 
     def __init__(self, explanation_func: Callable[..., Any], inputs: Tensors, kwargs: dict[str, Any]) -> None:
         self.function = accept_function("explanation_func", explanation_func)
+        if kwargs.get("return_convergence_delta"):
+            why = "a completeness error is no attribution"
+            raise invalid_value("return_convergence_delta", "True", why, "no such argument")
         self.template = inputs
         self.inputs = accept_inputs(inputs)
         self.examples = len(self.inputs[0])
