@@ -123,6 +123,28 @@ def test_explanations_that_draw_or_mix_are_asked_one_copy_at_a_time():
     assert torch.allclose(together, (alone[1] - alone[0]).norm(dim=1) / alone[0].norm(dim=1), rtol=1e-9)
 
 
+def test_models_of_one_batch_size_are_asked_one_copy_at_a_time_and_failures_stay_failures():
+    def fixed(v):
+        return (v.reshape(3, 5) ** 2).sum(1)
+
+    x = rows(3)
+    with pytest.warns(ExpansionWarning, match="takes no other"):
+        found = sensitivity_max(lambda v: v * fixed(v)[:, None], x, perturb_func=wavy)
+    alone = [v * (v**2).sum(1, keepdim=True) for v in (x, wavy(x))]
+    assert torch.allclose(found, (alone[1] - alone[0]).norm(dim=1) / alone[0].norm(dim=1))
+    calls = []
+
+    def fails(v):
+        calls.append(len(v))
+        if len(calls) > 1:
+            raise RuntimeError("the wheels came off")
+        return v
+
+    with pytest.raises(RuntimeError, match="wheels came off"):
+        sensitivity_max(fails, x, perturb_func=wavy)
+    assert len(calls) == 3
+
+
 def test_the_default_noise_fills_the_cube():
     x = torch.zeros(1000, 3)
     drawn = default_perturb_func(x, 0.5, generator=torch.Generator().manual_seed(0))

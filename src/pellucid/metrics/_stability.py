@@ -178,6 +178,8 @@ def local_lipschitz(
     return largest
 
 
+_SHAPE_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
+"""What explanations raise that cannot take another batch size."""
 Draws = Iterator[tuple[Tensor, ...]]
 """One perturbed copy of the batch after the other."""
 
@@ -247,13 +249,23 @@ class _Copies:
             if checked or len(pending) == 1:
                 found = self._explained(pending)
             else:
-                *found, again = self._explained([*pending, self.inputs])
-                checked = True
-                if not all(agree(a, b) for a, b in zip(again, self.explanation, strict=True)):
+                found, checked = self._explained_together(pending), True
+                if not found:
                     together, found = 1, [self._explained([one])[0] for one in pending]
                     _say_why_alone(count)
             yield from zip(pending, found, strict=True)
             pending = []
+
+    def _explained_together(self, copies: list[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
+        """Explain copies in one call beside the inputs; nothing if these come out differently there, or not at all.
+
+        What fails for another reason fails again when the copies are explained one by one.
+        """
+        try:
+            *found, again = self._explained([*copies, self.inputs])
+        except _SHAPE_ERRORS:
+            return []
+        return found if all(agree(a, b) for a, b in zip(again, self.explanation, strict=True)) else []
 
     def _explained(self, copies: list[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
         """Explain several copies of the batch in one call."""
@@ -274,8 +286,8 @@ def _say_why_alone(count: int) -> None:
     report.notify(
         ExpansionWarning,
         "The inputs are explained differently among perturbed copies than alone: the explanation draws random numbers,"
-        f" whose noise is then part of the score, or its model mixes the rows of a batch. Each of the {count} copies"
-        " is explained by itself.",
+        " whose noise is then part of the score, or its model mixes the rows of a batch or takes no other one. Each of"
+        f" the {count} copies is explained by itself.",
     )
 
 
