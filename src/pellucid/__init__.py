@@ -4,10 +4,12 @@
 ``pellucid.robust`` attacks.
 """
 
-from pellucid import attr, errors, robust
+from pellucid import attr, errors, metrics, robust
 from pellucid._core.arguments import shared
 from pellucid._core.output import select_output
 from pellucid._core.report import Notice, Report, recording
+from pellucid.comparing import compare
+from pellucid.comparison import Comparison
 from pellucid.explaining import explain
 from pellucid.explanation import Cost, Explanation, load
 from pellucid.registry import MethodInfo, methods
@@ -15,16 +17,19 @@ from pellucid.registry import MethodInfo, methods
 __version__ = "0.1.0"
 
 __all__ = [
+    "Comparison",
     "Cost",
     "Explanation",
     "MethodInfo",
     "Notice",
     "Report",
     "attr",
+    "compare",
     "errors",
     "explain",
     "load",
     "methods",
+    "metrics",
     "recording",
     "robust",
     "select_output",

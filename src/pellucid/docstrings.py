@@ -73,7 +73,10 @@ ARGUMENTS: dict[str, str] = {
     " torch's default generator.",
     "seed": "Seed of a private generator, instead of generator.",
     "show_progress": "Whether a progress bar is shown.",
-    "attributions": "Attributions to check, in the structure of the inputs.",
+    "attributions": "Attributions to check: one value per input value, in the structure of the inputs.",
+    "max_examples_per_batch": "Rows per forward pass at most; None leaves the choice to the library.",
+    "ground_truth": "Where the evidence is: a bool tensor shaped as the attributions, or (N, 1, ...) for one mask over"
+    " all channels.",
     "start_point": "Baselines that the attributions were computed with.",
     "end_point": "Inputs that the attributions were computed for.",
     "loss_func": "What the attack raises (lowers if targeted): a function of (outputs, target) that returns one value"
@@ -108,6 +111,8 @@ SECTIONS: dict[str, str] = {
 
 def documented(**own: str) -> Callable[[Function], Function]:
     """Put an ``Args:`` section, made from the signature, in place of ``{arguments}`` in a docstring.
+
+    ``{raises}`` becomes the shared ``Raises:`` section.
 
     Args:
         **own: texts for arguments that are particular to this function; ``...`` in one stands for the
