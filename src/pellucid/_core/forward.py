@@ -248,6 +248,11 @@ class LargestTensor(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torc
 
     bytes = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Say no: to skip torch's compiler is to import it first, which takes a second."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation and look at its result."""
         result = func(*args, **(kwargs or {}))

@@ -23,6 +23,9 @@ from pellucid._core.site import Question
 from pellucid.errors import invalid_value
 from pellucid.typing import Tensors
 
+MANY = 256
+"""Features above which equal coalitions are not looked for: they hardly occur, and looking costs."""
+
 
 @dataclass(frozen=True)
 class Coalitions:
@@ -164,7 +167,7 @@ class Game:
         return self._evaluate(torch.zeros(1, self.players, dtype=torch.bool))[0]
 
     def values(self, coalitions: Tensor, repeats: bool = True) -> Tensor:
-        """Evaluate coalitions; equal ones once, and the full one not at all.
+        """Evaluate coalitions; of up to ``MANY`` features equal ones once, and the full one not at all.
 
         Args:
             coalitions: bool, shape (m, players); True where a feature keeps the input's value.
@@ -182,7 +185,7 @@ class Game:
             The futures, and what gives the values when these are done.
         """
         full = self.full
-        if not repeats:
+        if not repeats or self.players > MANY:
             return self._begin(coalitions)
         different, place = distinct(coalitions)
         known = different.all(1)
