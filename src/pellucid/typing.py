@@ -23,6 +23,16 @@ TargetLike: TypeAlias = int | tuple[int | slice, ...] | Tensor | list[int] | lis
 a tensor (N,), a list of N ints or a list of N tuples for one target per example.
 """
 
+NeuronSelector: TypeAlias = int | tuple[int | slice, ...] | Callable[..., Any]
+"""Which neuron of a layer: its index, or a function from the layer's value to one number per example."""
+
+LayerLike: TypeAlias = Any
+"""A module, or a list of modules where a method explains several layers in one pass."""
+
+LayerTensors: TypeAlias = Any
+"""Results at a layer, as it gives them: a tensor, or a tuple or dictionary of the tensors of one call; a list of
+these for each call, or for each of several layers."""
+
 BaselineLike: TypeAlias = int | float | Tensor | tuple[int | float | Tensor, ...] | None
 """Where the path starts: ``None`` (zeros), a number, a tensor with 1 or N rows, or a tuple of those."""
 

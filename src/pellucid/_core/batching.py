@@ -22,8 +22,12 @@ DEVICE_SHARE = 1 / 16
 """Share of an accelerator's memory that one block may keep."""
 GROWTH = 32
 """A row of a model that was not measured yet is taken to keep this many times its input's bytes."""
+COPIES = 4
+"""Copies of a row's values that exist beside its graph: the point, the model's copy, the gradient, a product."""
 FIRST_ROWS = 64
 """Rows of the first pass at most, when nothing is known yet."""
+MOST_ROWS = 512
+"""Rows of a pass without a graph at most; more bring no speed."""
 WHOLE_BUDGET = 2**30
 """Up to this estimate a single point per example is evaluated in one pass, which needs no check."""
 
@@ -46,12 +50,15 @@ class RowLimit:
 
     Attributes:
         rows: the limit.
+        budget: bytes that one pass may take.
+        row: bytes of the values of one row.
         fixed: set by the user, so that nothing is learned.
         whole: rows influence each other, so that every pass holds exactly one sample of all examples.
     """
 
     rows: int
     budget: int
+    row: int = 0
     fixed: bool = False
     whole: bool = False
 
@@ -61,13 +68,13 @@ class RowLimit:
         budget = _budget(inputs[0].device)
         if cap is not None:
             return cls(cap, budget, fixed=True)
-        guess = GROWTH * row_bytes(inputs)
-        return cls(max(1, min(FIRST_ROWS, budget // guess)), budget)
+        row = row_bytes(inputs)
+        return cls(max(1, min(FIRST_ROWS, budget // (GROWTH * row))), budget, row)
 
     def learn(self, kept: int, rows: int) -> None:
         """Set the limit from the bytes that a pass of ``rows`` rows kept for its backward pass."""
         if not self.fixed:
-            self.rows = max(1, self.budget * rows // max(kept, 1))
+            self.rows = max(1, self.budget * rows // max(kept + COPIES * self.row * rows, 1))
             self.fixed = True
 
     def halve(self, rows: int) -> bool:
@@ -85,6 +92,14 @@ class RowLimit:
         if example or self.rows < examples:
             return Block(slice(sample, sample + 1), slice(example, min(example + self.rows, examples)))
         return Block(slice(sample, min(sample + self.rows // examples, samples)), slice(0, examples))
+
+
+def rows_without_graph(inputs: tuple[Tensor, ...]) -> int:
+    """Give the rows of a pass that keeps nothing for a backward pass, from shapes, dtype and device alone.
+
+    Half of what a pass with a graph gets is quickest on convolutional and dense networks (benchmarks/metrics.py).
+    """
+    return max(1, min(MOST_ROWS, _budget(inputs[0].device) // (2 * GROWTH * row_bytes(inputs))))
 
 
 def after(block: Block, examples: int) -> tuple[int, int]:
@@ -127,6 +142,8 @@ class KeptBytes:
             yield
 
     def _pack(self, tensor: Tensor) -> tuple[Tensor, int]:
+        if tensor._is_zerotensor():  # noqa: SLF001  (a zero of forward mode takes no memory; no public name)
+            return tensor, tensor._version
         place = tensor.untyped_storage().data_ptr()
         if place not in self._known:
             self._known.add(place)

@@ -1,14 +1,17 @@
-"""How one pass over some rows is differentiated: by plain autograd here, under rules in ``ruled``."""
+"""How one pass over some rows is differentiated: by plain autograd or not at all here, under rules in ``ruled``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
+from pellucid._core.expansion import run_plain
 from pellucid._core.output import output_tensor
+from pellucid._core.path import Points
 from pellucid.errors import invalid_value
 
 Run: TypeAlias = Callable[..., Any]
@@ -19,7 +22,7 @@ Values: TypeAlias = tuple[Tensor, ...]
 
 
 class Pass(NamedTuple):
-    """What one pass gave.
+    """What one pass gave for one explained value.
 
     Attributes:
         output: the model's output at the values.
@@ -44,25 +47,123 @@ class Pass(NamedTuple):
 
 
 class Differentiation(Protocol):
-    """Runs a function on rows and differentiates the explained value of each."""
+    """Runs a function on rows once and differentiates each explained value of each row."""
 
-    def __call__(self, run: Run, choose: Choose, values: Values, references: Values) -> Pass:
-        """Differentiate ``choose(output of run(*values))``; references are empty where there are none."""
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of what is differentiated by; empty where that is the values of the site."""
+
+    @property
+    def counted(self) -> bool:
+        """Whether autograd keeps what a pass keeps, so that its bytes can be counted."""
+
+    def __call__(self, run: Run, chooses: tuple[Choose, ...], points: Points) -> tuple[Pass, ...]:
+        """Differentiate ``choose(output of run(*points.values))`` for each choice; points have no sample axis."""
 
 
-def plain_gradients(run: Run, choose: Choose, values: Values, references: Values) -> Pass:
-    """Differentiate by autograd. The model gets copies of the leaves, so it may write into them."""
-    del references
-    leaves = tuple(v.detach().requires_grad_() for v in values)
-    output = output_tensor(run(*(leaf.clone() for leaf in leaves)))
-    selected = choose(output)
-    if not selected.requires_grad:
-        raise invalid_value(
-            "forward_func",
-            "a function whose output has no gradient",
-            "nothing differentiable connects it with the inputs (detach, no_grad, argmax, a detour through numpy)",
-            "a function that is differentiable, or a perturbation method",
+@dataclass(frozen=True)
+class PlainGradients:
+    """Differentiates by autograd.
+
+    Attributes:
+        required: whether an output that nothing differentiable connects with the values is an error.
+        grad_kwargs: further arguments of ``torch.autograd.grad``.
+        names: see ``Differentiation``.
+        counted: likewise.
+    """
+
+    required: bool = True
+    grad_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    names: Sequence[str] = ()
+    counted: bool = True
+
+    def __call__(self, run: Run, chooses: tuple[Choose, ...], points: Points) -> tuple[Pass, ...]:
+        """Run once. A model that writes into its inputs gets copies of the leaves."""
+        leaves = tuple(v.detach().requires_grad_() for v in points.values)
+        try:
+            output = output_tensor(run(*(leaf.view_as(leaf) for leaf in leaves)))
+        except RuntimeError as error:
+            if not ("view" in str(error) and "in-place" in str(error)):
+                raise
+            output = output_tensor(run(*(leaf.clone() for leaf in leaves)))
+        selected = [choose(output) for choose in chooses]
+        if self.required and not selected[0].requires_grad:
+            raise invalid_value(
+                "forward_func",
+                "a function whose output has no gradient",
+                "nothing differentiable connects it with the inputs (detach, no_grad, argmax, a detour through numpy)",
+                "a function that is differentiable, or a perturbation method",
+            )
+        found = gradients_of(selected, leaves, self.grad_kwargs)
+        return tuple(Pass(output.detach(), gradients, used) for gradients, used in found)
+
+
+def gradients_of(
+    selected: list[Tensor], leaves: Values, grad_kwargs: Mapping[str, Any]
+) -> list[tuple[Values, frozenset[int]]]:
+    """Differentiate several sums of one graph; zeros where there is no gradient.
+
+    Args:
+        selected: explained values, one tensor each.
+        leaves: what they are differentiated by.
+        grad_kwargs: further arguments of ``torch.autograd.grad``.
+
+    Returns:
+        For each sum the gradients and the numbers of the leaves that have one.
+
+    Raises:
+        InvalidValueError: if a leaf has no gradient and ``allow_unused=False`` was asked for.
+    """
+    results = []
+    for k, values in enumerate(selected):
+        found: tuple[Tensor | None, ...] = (None,) * len(leaves)
+        if values.requires_grad:
+            options = {**grad_kwargs, "allow_unused": True}
+            if k < len(selected) - 1:
+                options["retain_graph"] = True
+            found = torch.autograd.grad(values.sum(), leaves, **options)
+        used = frozenset(i for i, g in enumerate(found) if g is not None)
+        if grad_kwargs.get("allow_unused") is False:
+            check_all_used(used, len(leaves))
+        results.append(
+            (tuple(torch.zeros_like(x) if g is None else g for g, x in zip(found, leaves, strict=True)), used)
         )
-    found = torch.autograd.grad(selected.sum(), leaves, allow_unused=True)
-    gradients = tuple(torch.zeros_like(x) if g is None else g for g, x in zip(found, leaves, strict=True))
-    return Pass(output.detach(), gradients, frozenset(i for i, g in enumerate(found) if g is not None))
+    return results
+
+
+def check_all_used(used: frozenset[int], count: int) -> None:
+    """Refuse values without influence, where ``allow_unused=False`` asks for that."""
+    if len(used) < count:
+        raise invalid_value(
+            "grad_kwargs",
+            "{'allow_unused': False}",
+            f"value {min(set(range(count)) - used)} of {count} has no influence on the explained output",
+            "allow_unused=True for zeros, or a layer that the output depends on",
+        )
+
+
+plain_gradients = PlainGradients()
+"""Differentiation of functions that must be differentiable."""
+
+
+@dataclass(frozen=True)
+class ValuesOnly:
+    """Evaluates without differentiating: the explained values come back as changes, and there are no gradients.
+
+    Attributes:
+        names: see ``Differentiation``.
+        counted: likewise.
+    """
+
+    names: Sequence[str] = ()
+    counted: bool = False
+
+    def __call__(self, run: Run, chooses: tuple[Choose, ...], points: Points) -> tuple[Pass, ...]:
+        """Run once on copies, so that the model may write into them."""
+        output = run_plain(lambda lent: output_tensor(run(*lent)), points.values).detach()
+        used = frozenset(range(len(points.values)))
+        return tuple(Pass(output, (), used, (choose(output),)) for choose in chooses)
+
+
+WITHOUT_BOOKS = (PlainGradients, ValuesOnly)
+"""Passes that know nothing of each other, so that rows may be added to one and left out of its result."""

@@ -237,7 +237,8 @@ def answered(evaluator: ForwardEvaluator, attributions: tuple[Tensor, ...]) -> T
     dtype = evaluator.outputs().dtype
     inputs = evaluator.question.inputs
     cast = [a if x.is_floating_point() else a.to(dtype) for a, x in zip(attributions, inputs, strict=True)]
-    return evaluator.question.answer(tuple(cast), "a difference of the function's values is")
+    answer: Tensors = evaluator.question.answer([tuple(cast)], "a difference of the function's values is")
+    return answer
 
 
 @contextmanager

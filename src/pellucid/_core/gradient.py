@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pellucid._core import report
 from pellucid._core.batching import Block, KeptBytes, RowLimit, fits_whole
-from pellucid._core.differentiation import Differentiation, Pass, plain_gradients
+from pellucid._core.differentiation import WITHOUT_BOOKS, Choose, Differentiation, Pass, plain_gradients
 from pellucid._core.expansion import (
     SHAPE_ERRORS,
     NotExpandableError,
@@ -23,12 +23,11 @@ from pellucid._core.expansion import (
     run_plain,
 )
 from pellucid._core.model import borrowed, modules_of
-from pellucid._core.output import output_tensor, select
-from pellucid._core.path import Line, Path
+from pellucid._core.output import Target, output_tensor, select
+from pellucid._core.path import Line, Path, Points
 from pellucid._core.progress import Progress, progress
 from pellucid._core.reducers import Evaluated, Reducer, WeightedSum
 from pellucid._core.site import Question
-from pellucid._core.structure import names_of
 from pellucid.errors import UnusedInputWarning
 
 
@@ -42,6 +41,7 @@ class Evaluator:
         self.site = question.site
         self.all = torch.arange(self.site.examples)
         self.limit = RowLimit.of(question.inputs, cap)
+        self.limit.whole = not question.site.divisible
         self._plain: Tensor | None = None
         self._checked = False
         self._measuring = False
@@ -57,17 +57,21 @@ class Evaluator:
     def outputs(self) -> Tensor:
         """Evaluate the model's output at the inputs, on the batch as it was given."""
         if self._plain is None:
-            self._plain = self._run_plain(self.question.inputs)
+            known = self.site.output
+            self._plain = self._run_plain(self.question.inputs) if known is None else known
             report.keep_outputs(self._plain)
         return self._plain
 
-    def score(self) -> Tensor:
-        """Explained values at the inputs, shape (N,), or (1,) where the function gives one per batch."""
-        return select(self.outputs(), self.question.target)
+    def scores(self) -> tuple[Tensor, ...]:
+        """Explained values of each target at the inputs, shape (N,), or (1,) where there is one per batch."""
+        return self._selected(self.outputs())
 
-    def score_at(self, values: tuple[Tensor, ...]) -> Tensor:
-        """Explained values at other values of the whole batch, shaped as ``score()``."""
-        return select(self._run_plain(values), self.question.target)
+    def scores_at(self, values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Explained values at other values of the whole batch, shaped as ``scores()``."""
+        return self._selected(self._run_plain(values))
+
+    def _selected(self, output: Tensor) -> tuple[Tensor, ...]:
+        return tuple(select(output, target) for target in self.question.targets)
 
     def _run_plain(self, values: tuple[Tensor, ...]) -> Tensor:
         report.count(self.site.examples)
@@ -93,91 +97,86 @@ class Evaluator:
 
     # -- gradients
 
-    def point_gradients(self, reducer: Reducer, path: Path, bar: Progress) -> None:
+    def point_gradients(self, reducers: Sequence[Reducer], path: Path, bar: Progress) -> None:
         """Take gradients at one point per example: in a single pass if that is small enough."""
         if not self.limit.fixed and fits_whole(self.question.inputs):
             self.limit.rows = max(self.limit.rows, self.site.examples)
-        self.accumulate(reducer, path, bar)
+        self.accumulate(reducers, path, bar)
 
-    def accumulate(self, reducer: Reducer, path: Path, bar: Progress, chosen: Tensor | None = None) -> None:
-        """Send the gradients at all points of a path to a reducer.
+    def accumulate(self, reducers: Sequence[Reducer], path: Path, bar: Progress, chosen: Tensor | None = None) -> None:
+        """Send the gradients at all points of a path to reducers.
 
         Args:
-            reducer: takes in each block's gradients.
+            reducers: one per target; each takes in its gradients of each block.
             path: points and weights.
             bar: counts rows.
             chosen: examples to evaluate, all by default.
         """
         chosen = self.all if chosen is None else chosen
-        countable = self.differentiate is plain_gradients  # what rules keep is not seen by autograd
-        self._measuring = countable and path.samples * len(chosen) > self.limit.rows
+        self._measuring = self.differentiate.counted and path.samples * len(chosen) > self.limit.rows
         blocks = run_blocks(self.limit, path.samples, len(chosen), lambda block: self._block(path, block, chosen))
-        for block, evaluated in blocks:
-            reducer.add(path.weights(block.samples), evaluated, chosen[block.examples])
+        for block, found in blocks:
+            for reducer, evaluated in zip(reducers, found, strict=True):
+                reducer.add(path.weights(block.samples), evaluated, chosen[block.examples])
             bar.update(block.shape[0] * block.shape[1])
 
-    def _block(self, path: Path, block: Block, chosen: Tensor) -> Evaluated:
-        """Evaluate a block; everything is shaped (samples, examples, ...)."""
+    def _block(self, path: Path, block: Block, chosen: Tensor) -> list[Evaluated]:
+        """Evaluate a block for each target; everything is shaped (samples, examples, ...)."""
         examples = chosen[block.examples]
         if self.limit.whole or (block.shape[0] == 1 and len(examples) == self.site.examples):
             points = path.points(block.samples, self.all)
-            found = self._whole_pass(_first(points.values), _first(points.references))
-            evaluated = Evaluated(points, _unflat(found.gradients, 1), _unflat(found.changes, 1))
-            return evaluated if len(examples) == self.site.examples else evaluated.of(examples)
+            found = self._whole_pass(_each(lambda v: v[0], points))
+            evaluated = [Evaluated(points, _unflat(f.gradients, 1), _unflat(f.changes, 1)) for f in found]
+            return evaluated if len(examples) == self.site.examples else [e.of(examples) for e in evaluated]
         points = path.points(block.samples, examples)
-        rows, references = _flat(points.values), _flat(points.references)
         run = self._rows_pass if self._checked else self._checked_pass
-        found = run(rows, references, examples)
+        found = run(_each(lambda v: v.flatten(0, 1), points), examples)
         repeats = block.shape[0]
-        return Evaluated(points, _unflat(found.gradients, repeats), _unflat(found.changes, repeats))
+        return [Evaluated(points, _unflat(f.gradients, repeats), _unflat(f.changes, repeats)) for f in found]
 
-    def _whole_pass(self, values: tuple[Tensor, ...], references: tuple[Tensor, ...]) -> Pass:
+    def _whole_pass(self, points: Points) -> tuple[Pass, ...]:
         def run(*lent: Tensor) -> Any:
             report.count(self.site.examples)
             return self.site.run_whole(lent)
 
+        chooses = tuple(_choice(target) for target in self.question.targets)
         with self._measured(self.site.examples):
-            return self._noting(self.differentiate(run, lambda o: select(o, self.question.target), values, references))
+            return self._noting(self.differentiate(run, chooses, points))
 
-    def _rows_pass(self, rows: tuple[Tensor, ...], references: tuple[Tensor, ...], examples: Tensor) -> Pass:
+    def _rows_pass(self, points: Points, examples: Tensor) -> tuple[Pass, ...]:
         """Evaluate copies of the chosen examples, copy after copy."""
-        count, repeats = rows[0].shape[0], rows[0].shape[0] // len(examples)
-        target = self.question.target.rows(examples, repeats)
+        count, repeats = points.values[0].shape[0], points.values[0].shape[0] // len(examples)
 
         def run(*lent: Tensor) -> Any:
             report.count(count)
             return self.site.run_rows(lent, examples, repeats)
 
-        def choose(output: Tensor) -> Tensor:
-            if output.dim() == 0 or output.shape[0] != count:
-                raise NotExpandableError(f"{count} rows gave an output of shape {tuple(output.shape)}")
-            return select(output, target)
-
+        chooses = tuple(_row_choice(t.rows(examples, repeats), count) for t in self.question.targets)
         with self._measured(count):
-            return self._noting(self.differentiate(run, choose, rows, references))
+            return self._noting(self.differentiate(run, chooses, points))
 
-    def _checked_pass(self, rows: tuple[Tensor, ...], references: tuple[Tensor, ...], examples: Tensor) -> Pass:
+    def _checked_pass(self, points: Points, examples: Tensor) -> tuple[Pass, ...]:
         """The first expanded pass, with the inputs themselves as its last copy, compared with the plain pass.
 
         Rules keep books of their passes, so under rules the comparison is made in a pass of its own.
         """
-        if self.differentiate is not plain_gradients:
-            others = tuple(v[: len(examples)] for v in references or rows)
+        if not isinstance(self.differentiate, WITHOUT_BOOKS):
+            others = tuple(v[: len(examples)] for v in points.references or points.values)
             if not self.stands_beside(others, examples):
                 raise NotExpandableError("a row gave another output among other rows than alone")
             self._checked = True
-            return self._rows_pass(rows, references, examples)
+            return self._rows_pass(points, examples)
         expected = self.outputs()
         require_rows(expected, self.site.examples)
-        anchored = appended(rows, tuple(x[examples.to(x.device)] for x in self.question.inputs))
+        anchored = Points(appended(points.values, tuple(x[examples.to(x.device)] for x in self.question.inputs)))
         known = expected[examples.to(expected.device)]
-        found = compared(lambda: self._rows_pass(anchored, (), examples), lambda p: p.output, known)
+        found = compared(lambda: self._rows_pass(anchored, examples), lambda passes: passes[0].output, known)
         self._checked = True
-        return found.first(len(rows[0]))
+        return tuple(f.first(len(points.values[0])) for f in found)
 
-    def _noting(self, found: Pass) -> Pass:
+    def _noting(self, found: tuple[Pass, ...]) -> tuple[Pass, ...]:
         """Note which inputs had influence."""
-        self._used = (self._used or frozenset()) | found.used
+        self._used = (self._used or frozenset()).union(*(f.used for f in found))
         return found
 
     @contextmanager
@@ -195,7 +194,7 @@ class Evaluator:
         """Say which inputs had no influence at all, if any gradient was taken."""
         if self._used is None:
             return
-        for i, name in enumerate(names_of("inputs", self.question.template)):
+        for i, name in enumerate(self.differentiate.names or self.site.names):
             if i not in self._used:
                 report.notify(
                     UnusedInputWarning,
@@ -229,22 +228,31 @@ def rows_are_independent(question: Question, others: tuple[Tensor, ...]) -> bool
         return evaluator.stands_beside(others, evaluator.all)
 
 
-def gradients_at_inputs(question: Question, differentiate: Differentiation = plain_gradients) -> tuple[Tensor, ...]:
-    """Compute the gradient of the explained output at the inputs, in float32 or wider."""
-    inputs = question.inputs
-    here = Line.at(inputs)
-    gradients = WeightedSum(inputs)
+def gradients_at_point(
+    question: Question, differentiate: Differentiation = plain_gradients
+) -> list[tuple[Tensor, ...]]:
+    """Compute the gradient of each target at the explained values themselves, in float32 or wider."""
+    gradients = [WeightedSum(question.inputs) for _ in question.targets]
     with evaluating(question, None, differentiate) as evaluator, progress(False, "", None) as bar:
-        evaluator.point_gradients(gradients, here, bar)
-    return gradients.sums
+        evaluator.point_gradients(gradients, Line.at(question.inputs), bar)
+    return [g.sums for g in gradients]
 
 
-def _first(values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(v[0] for v in values)
+def _choice(target: Target) -> Choose:
+    return lambda output: select(output, target)
 
 
-def _flat(values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(v.flatten(0, 1) for v in values)
+def _row_choice(target: Target, rows: int) -> Choose:
+    def choose(output: Tensor) -> Tensor:
+        if output.dim() == 0 or output.shape[0] != rows:
+            raise NotExpandableError(f"{rows} rows gave an output of shape {tuple(output.shape)}")
+        return select(output, target)
+
+    return choose
+
+
+def _each(change: Callable[[Tensor], Tensor], points: Points) -> Points:
+    return Points(*(tuple(change(v) for v in part) for part in points))
 
 
 def _unflat(values: tuple[Tensor, ...], repeats: int) -> tuple[Tensor, ...]:

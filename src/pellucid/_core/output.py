@@ -170,7 +170,7 @@ def any_output(output: Any) -> Tensor:
     )
 
 
-def select(output: Tensor, target: Target) -> Tensor:
+def select(output: Tensor, target: Target, name: str = "target") -> Tensor:
     """Pick the explained scalar of each row.
 
     A slice in the target means the sum over it.
@@ -178,6 +178,7 @@ def select(output: Tensor, target: Target) -> Tensor:
     Args:
         output: the model's output tensor, shape (rows, ...), or () or (1,) for one value per batch.
         target: which entry of each row.
+        name: argument name for error messages.
 
     Returns:
         Tensor of shape (rows,), or (1,) for an output without rows.
@@ -186,34 +187,34 @@ def select(output: Tensor, target: Target) -> Tensor:
         InvalidValueError: if the target does not fit the output, or is missing although there is a choice.
     """
     if target.common is None and target.each is None:
-        return _only_value(output)
+        return _only_value(output, name)
     if output.dim() < 2:
         raise invalid_value(
-            "target",
+            name,
             _shown(target),
             f"the output has shape {tuple(output.shape)}: one value per example",
-            "target=None",
+            f"{name}=None",
         )
     length = len(target.common) if target.common is not None else _width(target.each)
     rest = output.shape[1 + length :]
     if length > output.dim() - 1 or math.prod(rest) != 1:
         raise invalid_value(
-            "target",
+            name,
             _shown(target),
             f"it indexes {length} dimension(s) and the output has shape {tuple(output.shape)}",
             f"{output.dim() - 1} indices per example, as a tuple",
         )
     flat = output.reshape(output.shape[: 1 + length])
-    return _pick_common(flat, target.common) if target.common is not None else _pick_each(flat, target)
+    return _pick_common(flat, target.common, name) if target.common is not None else _pick_each(flat, target, name)
 
 
-def _only_value(output: Tensor) -> Tensor:
+def _only_value(output: Tensor, name: str) -> Tensor:
     if output.dim() == 0:
         return output.reshape(1)
     per_row = math.prod(output.shape[1:])
     if per_row != 1:
         raise invalid_value(
-            "target",
+            name,
             "None",
             f"the output has shape {tuple(output.shape)}: {per_row} values per example",
             "the index of the one to explain, for example target=0 or one index per example as a list",
@@ -221,21 +222,21 @@ def _only_value(output: Tensor) -> Tensor:
     return output.reshape(output.shape[0])
 
 
-def _pick_common(output: Tensor, index: tuple[Index, ...]) -> Tensor:
+def _pick_common(output: Tensor, index: tuple[Index, ...], name: str) -> Tensor:
     for dim, part in enumerate(index, start=1):
         size = output.shape[dim]
         if isinstance(part, int) and not -size <= part < size:
             raise invalid_value(
-                "target", _shown(Target(common=index)), _out_of(dim, size), f"an index from 0 to {size - 1}"
+                name, _shown(Target(common=index)), _out_of(dim, size), f"an index from 0 to {size - 1}"
             )
     picked = output[(slice(None), *index)]
     return picked.flatten(1).sum(1) if picked.dim() > 1 else picked
 
 
-def _pick_each(output: Tensor, target: Target) -> Tensor:
+def _pick_each(output: Tensor, target: Target, name: str) -> Tensor:
     if target.each is None or output.shape[0] != target.each.shape[0]:
         raise invalid_value(
-            "target",
+            name,
             _shown(target),
             f"the output has {output.shape[0]} rows",
             "one target for all rows, or a function that returns one row per example",
@@ -247,7 +248,7 @@ def _pick_each(output: Tensor, target: Target) -> Tensor:
         if bool(wrong.any()):
             first = int(wrong.nonzero()[0, 0])
             raise invalid_value(
-                f"target[{first}]",
+                f"{name}[{first}]",
                 f"{int(column[first])}",
                 _out_of(dim, size),
                 f"an index from 0 to {size - 1}",

@@ -6,6 +6,7 @@ as often as needed, and are always the same. So they do not depend on how the wo
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -47,12 +48,16 @@ class Path(Protocol):
 
 @dataclass(frozen=True)
 class Line:
-    """Points ``x' + a (x - x')`` on the straight line from baseline x' to input x."""
+    """Points ``x' + a (x - x')`` on the straight line from baseline x' to input x.
+
+    With ``displaced``, each point comes with its displacement ``x - x'``, for rules that need it within a pass.
+    """
 
     inputs: tuple[Tensor, ...]
     baselines: tuple[Tensor, ...]
     nodes: Tensor
     node_weights: Tensor
+    displaced: bool = False
 
     @classmethod
     def at(cls, inputs: tuple[Tensor, ...]) -> Line:
@@ -72,13 +77,18 @@ class Line:
     def points(self, samples: slice, examples: Tensor) -> Points:
         """Points at some nodes of the chosen examples, computed in float32 or wider."""
         nodes = self.nodes[samples]
-        values = []
+        values, displacements = [], []
         for x, base in zip(self.inputs, self.baselines, strict=True):
-            end = x[examples.to(x.device)].to(wide(x.dtype))
-            start = _rows(base, examples).to(end.dtype)
+            if x is base:  # a line that has shrunk to a point: ids among the inputs stay what they are
+                values.append(_chosen(x, examples).expand(len(nodes), *_chosen(x, examples).shape))
+                continue
+            end = _chosen(x, examples).to(wide(x.dtype))
+            start = (base if len(base) == 1 else _chosen(base, examples)).to(end.dtype)
             alpha = per_row(nodes, end.unsqueeze(0))
-            values.append((start + alpha * (end - start)).to(x.dtype))
-        return Points(tuple(values))
+            values.append(torch.addcmul(start, alpha, end - start).to(x.dtype))
+            if self.displaced:
+                displacements.append((end - start).to(x.dtype).expand(len(nodes), *end.shape))
+        return Points(tuple(values), tuple(displacements))
 
 
 @dataclass(frozen=True)
@@ -149,15 +159,8 @@ class RandomLine:
 
     def points(self, samples: slice, examples: Tensor) -> Points:
         """Random points of some samples of the chosen examples, with their displacements."""
-        values: list[list[Tensor]] = [[] for _ in self.inputs]
-        displacements: list[list[Tensor]] = [[] for _ in self.inputs]
-        for sample in range(self.samples)[samples]:
-            ends, starts, positions = self.ends(sample, examples)
-            for i, (end, start) in enumerate(zip(ends, starts, strict=True)):
-                difference = end - start
-                values[i].append((start + per_row(positions, end) * difference).to(self.inputs[i].dtype))
-                displacements[i].append(difference)
-        return Points(tuple(map(torch.stack, values)), tuple(map(torch.stack, displacements)))
+        dtypes = [x.dtype for x in self.inputs]
+        return _between([self.ends(sample, examples) for sample in range(self.samples)[samples]], dtypes)
 
     def _draw(self, sample: int) -> _Draw:
         """Draw for the whole batch; the last draw is kept, since chunks may share it."""
@@ -175,6 +178,69 @@ class RandomLine:
         return self._last[sample]
 
 
+@dataclass(frozen=True)
+class MappedLine:
+    """The points of a random line between what its ends become elsewhere in the model.
+
+    Attributes:
+        line: draws the ends, at the inputs.
+        become: from values of the inputs, for the whole batch, to values of the same examples elsewhere.
+        at_inputs: what the inputs themselves become.
+    """
+
+    line: RandomLine
+    become: Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
+    at_inputs: tuple[Tensor, ...]
+    _last: dict[int, tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> int:
+        """Number of draws per example."""
+        return self.line.samples
+
+    def weights(self, samples: slice) -> Tensor:
+        """Equal weights that sum to one over all samples."""
+        return self.line.weights(samples)
+
+    def ends(self, sample: int, examples: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
+        """What noisy inputs and baselines of one sample become, and the positions, in float32 or wider."""
+        if sample not in self._last:
+            self._last.clear()
+            every = torch.arange(len(self.line.inputs[0]))
+            ends, starts, positions = self.line.ends(sample, every)
+            dtypes = [x.dtype for x in self.line.inputs]
+            noisy = tuple(e.to(d) for e, d in zip(ends, dtypes, strict=True))
+            clean = all(torch.equal(e, x) for e, x in zip(noisy, self.line.inputs, strict=True))
+            there = self.at_inputs if clean else self.become(noisy)
+            begins = self.become(tuple(s.expand_as(e).to(d) for s, e, d in zip(starts, ends, dtypes, strict=True)))
+            wider = [tuple(v.to(wide(v.dtype)) for v in part) for part in (there, begins)]
+            self._last[sample] = (wider[0], wider[1], positions)
+        ends, starts, positions = self._last[sample]
+        if len(positions) != len(ends[0]):  # the batch as one example: its rows cannot be told apart
+            return ends, starts, positions[:1]
+        chosen = [tuple(v[examples.to(v.device)] for v in part) for part in (ends, starts)]
+        return chosen[0], chosen[1], positions[examples.cpu()]
+
+    def points(self, samples: slice, examples: Tensor) -> Points:
+        """Random points of some samples of the chosen examples, with their displacements."""
+        dtypes = [x.dtype for x in self.at_inputs]
+        return _between([self.ends(sample, examples) for sample in range(self.samples)[samples]], dtypes)
+
+
+def _between(
+    draws: Sequence[tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]], dtypes: Sequence[torch.dtype]
+) -> Points:
+    """Points at drawn positions between ends and starts, one draw per sample, with their displacements."""
+    values: list[list[Tensor]] = [[] for _ in dtypes]
+    displacements: list[list[Tensor]] = [[] for _ in dtypes]
+    for ends, starts, positions in draws:
+        for i, (end, start) in enumerate(zip(ends, starts, strict=True)):
+            difference = end - start
+            values[i].append((start + per_row(positions, end) * difference).to(dtypes[i]))
+            displacements[i].append(difference)
+    return Points(tuple(map(torch.stack, values)), tuple(map(torch.stack, displacements)))
+
+
 class _Draw(NamedTuple):
     rows: Tensor
     positions: Tensor
@@ -184,3 +250,8 @@ class _Draw(NamedTuple):
 def _rows(base: Tensor, examples: Tensor) -> Tensor:
     """Rows of a baseline that has one row for all examples or one per example."""
     return base if base.shape[0] == 1 else base[examples.to(base.device)]
+
+
+def _chosen(values: Tensor, examples: Tensor) -> Tensor:
+    """Rows of the chosen examples, which are in order; all of them are not copied."""
+    return values if len(values) == len(examples) else values[examples.to(values.device)]

@@ -56,10 +56,36 @@ class WeightedSum:
         for total, gradient in zip(self.sums, values, strict=True):
             g = gradient.to(total.dtype)
             part = torch.tensordot(weights.to(g.device, g.dtype), g, dims=1)
-            if len(examples) == len(total):
+            if len(part) == len(total):
                 total.add_(part)
             else:
                 total.index_add_(0, examples.to(total.device), part)
+
+
+class FoundSum(WeightedSum):
+    """A weighted sum of tensors whose shapes are known from the first block on.
+
+    A tensor has one row per example, or a single one for the whole batch.
+    """
+
+    def __init__(self, examples: int) -> None:
+        """Start empty."""
+        self.sums: tuple[Tensor, ...] = ()
+        self._examples = examples
+
+    def add_values(self, weights: Tensor, values: tuple[Tensor, ...], examples: Tensor) -> None:
+        """Take in values of shape (samples, examples, ...) or (samples, 1, ...)."""
+        if not self.sums and len(weights) == 1 and len(examples) == self._examples:
+            self.sums = tuple(v[0].to(wide(v.dtype)) * float(weights[0]) for v in values)
+            return
+        if not self.sums:
+            rows = [self._examples if v.shape[1] == len(examples) else 1 for v in values]
+            with torch.inference_mode(False):
+                self.sums = tuple(
+                    torch.zeros((n, *v.shape[2:]), dtype=wide(v.dtype), device=v.device)
+                    for n, v in zip(rows, values, strict=True)
+                )
+        super().add_values(weights, values, examples)
 
 
 class Moments:

@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -47,6 +47,8 @@ class Report:
         notices: warnings, each once, in the order in which they came.
         delta: completeness error, shape (N,), of the last method that has one: the sum of its attributions minus
             what they should sum to.
+        bypass: what of the difference of outputs bypasses the layer, shaped as delta, of the last layer method with
+            baselines: the sum of its attributions and this make up the difference.
         standard_error: standard errors of the last sampling method, shaped like its attributions.
         samples: random draws (orders, coalitions, permutations) that the last sampling method took.
         state: what the last method that can be continued takes as ``start_from``.
@@ -61,6 +63,7 @@ class Report:
     calls: int = 0
     notices: list[Notice] = field(default_factory=list)
     delta: Tensor | None = None
+    bypass: Tensor | None = None
     standard_error: tuple[Tensor, ...] | None = None
     samples: int | None = None
     state: object = None
@@ -112,20 +115,10 @@ def notify(category: type[PellucidWarning], message: str) -> None:
     warnings.warn(message, category, stacklevel=_users_level())
 
 
-def check(
-    *,
-    delta: Tensor | None = None,
-    standard_error: tuple[Tensor, ...] | None = None,
-    samples: int | None = None,
-    state: object = None,
-    n_steps: int | Tensor | None = None,
-    certificate: Certificate | None = None,
-    audit: Audit | None = None,
-) -> None:
-    """Report the check that a result carries; what is not given is left as it is."""
-    given = dict(locals())
+def check(**found: Any) -> None:
+    """Report the check that a result carries: fields of ``Report``; what is ``None`` is left as it is."""
     report = _active.get()
-    for name, value in given.items() if report is not None else ():
+    for name, value in found.items() if report is not None else ():
         if value is not None:
             setattr(report, name, value)
 

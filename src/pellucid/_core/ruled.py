@@ -5,15 +5,16 @@ One instance lives as long as one call and keeps the certificate of every pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pellucid._core.differentiation import Choose, Pass, Run, Values
+from pellucid._core.differentiation import Choose, Pass, Run, Values, check_all_used
 from pellucid._core.output import output_tensor
+from pellucid._core.path import Points
 from pellucid._core.rules import (
     NO_CHOICES,
     Absorbed,
@@ -23,9 +24,10 @@ from pellucid._core.rules import (
     Composite,
     ModuleRules,
     OperationReport,
+    RuleChoice,
     RuleTable,
-    deep_lift_gradients,
-    modified_gradients,
+    deep_lift_of_each,
+    modified_gradients_of_each,
     relevances,
 )
 
@@ -38,21 +40,31 @@ class PairedRules:
         rule: rescale or reveal_cancel.
         strict: whether operations in no table are refused.
         choices: rules of the user's own.
+        required: whether a value without influence is an error.
         certificates: one per pass made so far.
+        names: see ``Differentiation``.
+        counted: False, since autograd does not see what rules keep.
     """
 
     rule: str
     strict: bool = False
     choices: Choices = NO_CHOICES
+    required: bool = False
     certificates: list[Certificate] = field(default_factory=list)
+    names: Sequence[str] = ()
+    counted: bool = False
 
-    def __call__(self, run: Run, choose: Choose, values: Values, references: Values) -> Pass:
+    def __call__(self, run: Run, chooses: tuple[Choose, ...], points: Points) -> tuple[Pass, ...]:
         """Run both passes of a pair."""
-        seen = _Seen(choose)
-        found = deep_lift_gradients(run, values, references, seen, self.rule, strict=self.strict, choices=self.choices)
-        self.certificates.append(found.certificate)
-        change = found.outputs - found.reference_outputs
-        return Pass(seen.output.detach(), found.multipliers, found.used, (change,))
+        seen = [_Seen(choose) for choose in chooses]
+        ends = points.values, points.references
+        found = deep_lift_of_each(run, *ends, tuple(seen), self.rule, strict=self.strict, choices=self.choices)
+        self.certificates.extend(each.certificate for each in found)
+        if self.required:
+            check_all_used(found[0].used, len(points.values))
+        changes = [each.outputs - each.reference_outputs for each in found]
+        output = seen[0].output.detach()
+        return tuple(Pass(output, f.multipliers, f.used, (c,)) for f, c in zip(found, changes, strict=True))
 
 
 @dataclass
@@ -63,19 +75,22 @@ class ModifiedRules:
         table: which operation gets which rule.
         choices: rules of the user's own.
         certificates: one per pass made so far.
+        names: see ``Differentiation``.
+        counted: False, since autograd does not see what rules keep.
     """
 
     table: RuleTable
     choices: Choices = NO_CHOICES
     certificates: list[Certificate] = field(default_factory=list)
+    names: Sequence[str] = ()
+    counted: bool = False
 
-    def __call__(self, run: Run, choose: Choose, values: Values, references: Values) -> Pass:
+    def __call__(self, run: Run, chooses: tuple[Choose, ...], points: Points) -> tuple[Pass, ...]:
         """Run one pass."""
-        del references
-        seen = _Seen(choose)
-        found = modified_gradients(run, values, seen, self.table, choices=self.choices)
-        self.certificates.append(found.certificate)
-        return Pass(seen.output.detach(), found.gradients, found.used)
+        seen = [_Seen(choose) for choose in chooses]
+        found = modified_gradients_of_each(run, points.values, tuple(seen), self.table, choices=self.choices)
+        self.certificates.extend(each.certificate for each in found)
+        return tuple(Pass(seen[0].output.detach(), each.gradients, each.used) for each in found)
 
 
 @dataclass
@@ -87,7 +102,10 @@ class Propagation:
         rules: rules by module, module name or type.
         choices: rules of the user's own.
         audit: whether books are kept of what operations absorb.
+        partial: whether the values are inside the model, so that rules for what comes before are not met.
         certificates: one per pass made so far.
+        names: see ``Differentiation``.
+        counted: False, since autograd does not see what rules keep.
         audits: likewise, if books are kept.
     """
 
@@ -95,14 +113,20 @@ class Propagation:
     rules: ModuleRules
     choices: Choices = NO_CHOICES
     audit: bool = False
+    partial: bool = False
     certificates: list[Certificate] = field(default_factory=list)
+    names: Sequence[str] = ()
+    counted: bool = False
     audits: list[Audit] = field(default_factory=list)
 
-    def __call__(self, run: Run, choose: Choose, values: Values, references: Values) -> Pass:
-        """Run one pass; the changes are the explained outputs."""
-        del references
+    def __call__(self, run: Run, chooses: tuple[Choose, ...], points: Points) -> tuple[Pass, ...]:
+        """Run one pass per explained value, since rules keep what they received; the changes are these values."""
+        return tuple(self._propagate(run, choose, points.values) for choose in chooses)
+
+    def _propagate(self, run: Run, choose: Choose, values: Values) -> Pass:
         seen = _Seen(choose)
-        found = relevances(run, values, seen, self.composite, rules=self.rules, choices=self.choices, audit=self.audit)
+        choice = RuleChoice(self.composite, self.rules, self.partial)
+        found = relevances(run, values, seen, choice, choices=self.choices, audit=self.audit)
         self.certificates.append(found.certificate)
         if found.audit is not None:
             self.audits.append(found.audit)

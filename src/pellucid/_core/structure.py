@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -59,3 +60,33 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
         return
     for part in parts:
         yield from tensors_in(part)
+
+
+def floats_in(value: Any) -> list[Tensor]:
+    """List the floating-point tensors of a nested value, in their order."""
+    return [tensor for tensor in tensors_in(value) if tensor.is_floating_point()]
+
+
+def with_floats(value: Any, new: Iterator[Tensor]) -> Any:
+    """Copy a nested value with its floating-point tensors replaced, in the order of ``floats_in``."""
+    if isinstance(value, Tensor):
+        return next(new) if value.is_floating_point() else value
+    if isinstance(value, Mapping):
+        changed: Any = copy.copy(value)
+        for key, part in value.items():
+            changed[key] = with_floats(part, new)
+        return changed
+    if isinstance(value, list | tuple):
+        parts = [with_floats(part, new) for part in value]
+        return type(value)(*parts) if is_named_tuple(value) else type(value)(parts)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        changed = copy.copy(value)
+        for f in dataclasses.fields(value):
+            object.__setattr__(changed, f.name, with_floats(getattr(value, f.name), new))
+        return changed
+    return value
+
+
+def is_named_tuple(value: object) -> bool:
+    """Tell whether a tuple is made from its parts one by one."""
+    return isinstance(value, tuple) and hasattr(value, "_fields")

@@ -8,19 +8,24 @@ from pellucid.attr.attribution import (
     NeuronAttribution,
     PerturbationAttribution,
 )
+from pellucid.attr.conductance import InternalInfluence, LayerConductance, NeuronConductance
 from pellucid.attr.dataloader import DataLoaderAttribution, InputRole
-from pellucid.attr.deep_lift import DeepLift
-from pellucid.attr.deep_lift_shap import DeepLiftShap
-from pellucid.attr.feature_ablation import FeatureAblation
-from pellucid.attr.feature_permutation import FeaturePermutation
-from pellucid.attr.gradient_shap import GradientShap
-from pellucid.attr.guided import Deconvolution, GuidedBackprop
+from pellucid.attr.deep_lift import DeepLift, LayerDeepLift, NeuronDeepLift
+from pellucid.attr.deep_lift_shap import DeepLiftShap, LayerDeepLiftShap, NeuronDeepLiftShap
+from pellucid.attr.feature_ablation import FeatureAblation, LayerFeatureAblation, NeuronFeatureAblation
+from pellucid.attr.feature_permutation import FeaturePermutation, LayerFeaturePermutation
+from pellucid.attr.grad_cam import GuidedGradCam, LayerGradCam
+from pellucid.attr.gradient_shap import GradientShap, LayerGradientShap, NeuronGradientShap
+from pellucid.attr.guided import Deconvolution, GuidedBackprop, NeuronDeconvolution, NeuronGuidedBackprop
+from pellucid.attr.image_mask import ImageMaskInput
 from pellucid.attr.input_x_gradient import InputXGradient
-from pellucid.attr.integrated_gradients import IntegratedGradients
-from pellucid.attr.lrp import LRP
+from pellucid.attr.integrated_gradients import IntegratedGradients, LayerIntegratedGradients, NeuronIntegratedGradients
+from pellucid.attr.interpretable import InterpretableInput, ProductBaselines, TextTemplateInput, TextTokenInput
+from pellucid.attr.layer_activation import LayerActivation, LayerGradientXActivation
+from pellucid.attr.lrp import LRP, LayerLRP
 from pellucid.attr.noise_tunnel import NoiseTunnel
 from pellucid.attr.occlusion import Occlusion
-from pellucid.attr.saliency import Saliency
+from pellucid.attr.saliency import NeuronGradient, Saliency
 from pellucid.attr.shapley_values import ShapleyValues, ShapleyValueSampling
 from pellucid.attr.statistics import (
     MSE,
@@ -54,17 +59,42 @@ __all__ = [
     "GradientAttribution",
     "GradientShap",
     "GuidedBackprop",
+    "GuidedGradCam",
+    "ImageMaskInput",
     "InputRole",
     "InputXGradient",
     "IntegratedGradients",
+    "InternalInfluence",
+    "InterpretableInput",
+    "LayerActivation",
     "LayerAttribution",
+    "LayerConductance",
+    "LayerDeepLift",
+    "LayerDeepLiftShap",
+    "LayerFeatureAblation",
+    "LayerFeaturePermutation",
+    "LayerGradCam",
+    "LayerGradientShap",
+    "LayerGradientXActivation",
+    "LayerIntegratedGradients",
+    "LayerLRP",
     "Max",
     "Mean",
     "Min",
     "NeuronAttribution",
+    "NeuronConductance",
+    "NeuronDeconvolution",
+    "NeuronDeepLift",
+    "NeuronDeepLiftShap",
+    "NeuronFeatureAblation",
+    "NeuronGradient",
+    "NeuronGradientShap",
+    "NeuronGuidedBackprop",
+    "NeuronIntegratedGradients",
     "NoiseTunnel",
     "Occlusion",
     "PerturbationAttribution",
+    "ProductBaselines",
     "Saliency",
     "ShapleyValueSampling",
     "ShapleyValues",
@@ -73,6 +103,8 @@ __all__ = [
     "Sum",
     "Summarizer",
     "SummarizerSingleTensor",
+    "TextTemplateInput",
+    "TextTokenInput",
     "Var",
     "visualization",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ COMPLETE = 1e-3
 """Relative completeness error from which on a result under rules gets a warning; exact rules reach rounding."""
 
 
-class Attributed:
+class _Attributed:
     """Mean over references of what each pair is attributed, and the completeness error of each pair."""
 
     def __init__(self, question: Question, samples: int, multiply: bool, custom: Combine | None) -> None:
@@ -80,43 +80,64 @@ def _arity(custom: Combine) -> int:
     return count
 
 
+class PairedResults(NamedTuple):
+    """What pairs were attributed, one entry per target.
+
+    Attributes:
+        attributions: mean over the references.
+        errors: completeness errors, shape (N, references), or (1, references) where examples are complete together
+            only.
+        changes: differences of the explained values, shaped as the errors.
+    """
+
+    attributions: list[tuple[Tensor, ...]]
+    errors: list[Tensor]
+    changes: list[Tensor]
+
+
 def attribute_pairs(
     question: Question,
     references: tuple[Tensor, ...],
     rules: PairedRules,
-    attributed: Attributed,
+    combine: tuple[bool, Combine | None],
     cap: int | None,
-    bar_name: str | None,
-) -> Tensor:
-    """Attribute all pairs, report the certificate, and return the completeness errors.
+    title: str | None,
+) -> PairedResults:
+    """Attribute all pairs for each target, and report certificate and delta.
 
     Args:
         question: what is asked.
         references: per input a tensor (samples, 1 or N, ...).
         rules: the rules, which keep the certificates.
-        attributed: takes in the pairs.
+        combine: whether multipliers are multiplied with differences, and the user's function in place of that.
         cap: rows per pass at most.
-        bar_name: title of the progress bar, ``None`` for none.
+        title: of the progress bar, ``None`` for none.
 
     Returns:
-        Errors of shape (N, samples), or (1, samples) where examples are complete together only.
+        What each target was attributed.
     """
     path = Pairs(question.inputs, references)
+    attributed = [_Attributed(question, path.samples, *combine) for _ in question.targets]
     total = path.samples * question.site.examples
     with (
         evaluating(question, cap, rules) as evaluator,
-        progress(bar_name is not None, bar_name or "", total) as bar,
+        progress(title is not None, title or "", total) as bar,
     ):
         run = evaluator.point_gradients if path.samples == 1 else evaluator.accumulate
         run(attributed, path, bar)
-        errors = attributed.pairs.errors(evaluator.mixes)
+        mixes = evaluator.mixes
     certificate = whole_certificate(rules.certificates)
-    changes = attributed.pairs.changes(evaluator.mixes)
-    slack = _rounding(question.inputs[0].dtype, errors.dtype)
-    errors, changes = _together_if_only_so(errors, changes, attributed.pairs, slack)
-    report.check(certificate=certificate)
-    _warn_if_incomplete(errors, changes, certificate, slack)
-    return errors
+    results: PairedResults = PairedResults([], [], [])
+    for each in attributed:
+        errors, changes = each.pairs.errors(mixes), each.pairs.changes(mixes)
+        slack = _rounding(question.inputs[0].dtype, errors.dtype)
+        errors, changes = _together_if_only_so(errors, changes, each.pairs, slack)
+        _warn_if_incomplete(errors, changes, certificate, slack)
+        results.attributions.append(each.mean.sums)
+        results.errors.append(errors)
+        results.changes.append(changes)
+    report.check(delta=question.stacked([errors.mean(1) for errors in results.errors]), certificate=certificate)
+    return results
 
 
 def _rounding(dtype: torch.dtype, wide: torch.dtype) -> float:

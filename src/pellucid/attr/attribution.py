@@ -9,27 +9,37 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from pellucid._core.combine import total
 from pellucid._core.door import accept_baselines, accept_forward, accept_inputs, accept_question
 from pellucid._core.gradient import evaluating
 from pellucid._core.integral import ends_of
+from pellucid._core.layer_site import LayerSite, layer_site
+from pellucid._core.layout import Wanted
+from pellucid._core.model import borrowed
+from pellucid._core.neuron import NeuronFunction, neuron_function
+from pellucid._core.site import Question, inputs_of
+from pellucid._core.taps import Place, accept_place
 from pellucid.docstrings import documented
 from pellucid.errors import invalid_type, invalid_value
-from pellucid.typing import BaselineLike, ForwardFunction, TargetLike, Tensors
+from pellucid.typing import BaselineLike, ForwardFunction, LayerLike, TargetLike, Tensors
 
 
 class Attribution(ABC):
     """Interface of all attribution methods."""
 
     _completeness: ClassVar[bool] = False
+    _multiply_by_inputs: bool = False
     takes_distribution: ClassVar[bool] = False
     """Whether ``baselines`` are rows to draw from or to average over, instead of one reference per example."""
+    takes_integers: ClassVar[bool] = False
+    """Whether inputs may hold integers and truth values, since nothing is differentiated by the inputs themselves."""
     takes_any_values: ClassVar[bool] = False
     """Whether inputs may hold integers, truth values, NaN and infinite values, since nothing is differentiated."""
 
@@ -48,7 +58,7 @@ class Attribution(ABC):
     @property
     def multiplies_by_inputs(self) -> bool:
         """Whether gradients or differences are multiplied with the inputs' distance from a baseline."""
-        return False
+        return self._multiply_by_inputs
 
     def has_convergence_delta(self) -> bool:
         """Tell whether the method has a completeness error that ``attribute`` can return.
@@ -116,7 +126,7 @@ class GradientAttribution(Attribution):
                 "one value per input value",
             )
         with evaluating(question) as evaluator:
-            ends = ends_of(evaluator, start)
+            ends = ends_of(evaluator, start)[0]
         return ends.gather(total(given)) - ends.difference
 
 
@@ -124,34 +134,49 @@ class PerturbationAttribution(Attribution):
     """Interface of methods that change inputs and look at what happens to the output."""
 
     takes_any_values = True
-
-    @property
-    def multiplies_by_inputs(self) -> bool:
-        """True: a difference of outputs already weighs a feature with its distance from the baseline."""
-        return True
+    _multiply_by_inputs = True
 
 
 class _InsideAttribution(Attribution):
     """What layer and neuron methods share: a module inside the model."""
 
-    @documented(
-        layer="Module of the model.",
-        device_ids="Devices of a DataParallel model that is hidden inside forward_func.",
-    )
-    def __init__(self, forward_func: ForwardFunction, layer: nn.Module, device_ids: list[int] | None = None) -> None:
+    _takes_lists: ClassVar[bool] = False
+
+    @documented()
+    def __init__(self, forward_func: ForwardFunction, layer: LayerLike, device_ids: list[int] | None = None) -> None:
         """Explain a function at, or through, one of its layers.
 
         {arguments}
         """
         super().__init__(forward_func)
-        if not isinstance(layer, nn.Module):
-            raise invalid_type("layer", f"a {type(layer).__name__}", "it is no module", "a module of the model")
+        if isinstance(layer, list | tuple) and not self._takes_lists:
+            name = type(self).__name__
+            raise invalid_type("layer", f"a {type(layer).__name__}", f"{name} takes one layer", "one call per layer")
+        accept_place(forward_func, layer, device_ids, at_input=False)
         self.layer = layer
         self.device_ids = device_ids
+
+    def _place(self, at_input: bool) -> Place:
+        return accept_place(self.forward_func, self.layer, self.device_ids, at_input)
 
 
 class LayerAttribution(_InsideAttribution):
     """Interface of methods that attribute an output to the values of a layer."""
+
+    takes_integers = True
+
+    def _wanted(self, at_input: bool, calls: str) -> Wanted:
+        if calls not in {"sum", "each"}:
+            raise invalid_value("calls", repr(calls), "a layer may be called several times", "'sum' or 'each'")
+        return Wanted(self._place(at_input), calls == "each", isinstance(self.layer, list | tuple))
+
+    def _at_layer(
+        self, asked: Question, at_input: bool, calls: str, replay: bool = False
+    ) -> tuple[LayerSite, Question]:
+        """Find the layer's value, running the model once, and ask the same of it in the place of the inputs."""
+        with borrowed(asked.site.forward, asked.inputs[0].device):
+            site = layer_site(inputs_of(asked), self._wanted(at_input, calls), replay)
+        return site, replace(asked, site=site)
 
     @staticmethod
     @documented(
@@ -211,3 +236,8 @@ _MODES: dict[int, tuple[str, ...]] = {
 
 class NeuronAttribution(_InsideAttribution):
     """Interface of methods that attribute a neuron of a layer to the inputs."""
+
+    def _neurons(self, selector: Any, neurons: Any, at_input: bool) -> tuple[NeuronFunction, list[int] | None]:
+        """The function that returns the neurons, and what ``targets`` is for it."""
+        function = neuron_function(self.forward_func, self._place(at_input), selector, neurons)
+        return function, list(range(len(function.neurons))) if function.several else None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pellucid._core.combine import times_value
 from pellucid._core.door import accept_question
-from pellucid._core.gradient import gradients_at_inputs
+from pellucid._core.gradient import gradients_at_point
 from pellucid.attr.attribution import GradientAttribution
 from pellucid.docstrings import documented
 from pellucid.typing import TargetLike, Tensors
@@ -29,13 +30,17 @@ class InputXGradient(GradientAttribution):
         Shrikumar, Greenside, Shcherbina and Kundaje (2016), Not Just a Black Box, arXiv:1605.01713.
     """
 
-    @property
-    def multiplies_by_inputs(self) -> bool:
-        """True: the gradient is multiplied with the input."""
-        return True
+    _multiply_by_inputs = True
 
     @documented()
-    def attribute(self, inputs: Tensors, target: TargetLike = None, additional_forward_args: Any = None) -> Tensors:
+    def attribute(
+        self,
+        inputs: Tensors,
+        target: TargetLike = None,
+        additional_forward_args: Any = None,
+        *,
+        targets: Sequence[TargetLike] | None = None,
+    ) -> Tensors:
         """Compute input times gradient.
 
         {arguments}
@@ -43,9 +48,8 @@ class InputXGradient(GradientAttribution):
         Returns:
             ``x dF/dx``, in the structure of the inputs.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type.
-            InvalidValueError: for a target that does not fit the output, or inputs that cannot be explained.
+        {target_raises}
         """
-        question = accept_question(self.forward_func, inputs, target, additional_forward_args)
-        return question.answer(times_value(gradients_at_inputs(question), question.inputs))
+        question = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
+        answer: Tensors = question.answer([times_value(g, question.inputs) for g in gradients_at_point(question)])
+        return answer

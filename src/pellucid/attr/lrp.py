@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,10 +21,19 @@ from pellucid._core.rules import NO_CHOICES, Choices, Composite, PropagationRule
 from pellucid._core.rules.environment import uncompiled
 from pellucid._core.site import Question
 from pellucid._core.structure import wide
-from pellucid.attr.attribution import Attribution
+from pellucid.attr.attribution import Attribution, LayerAttribution
 from pellucid.docstrings import documented
 from pellucid.lrp import EPSILON
-from pellucid.typing import ForwardFunction, TargetLike, Tensors
+from pellucid.typing import ForwardFunction, LayerTensors, TargetLike, Tensors
+
+_TEXTS = {
+    "return_convergence_delta": "Whether ``F(x) - sum of relevance`` is returned beside the relevance.",
+    "verbose": "Whether the rule that each operation got is printed.",
+    "composite": "Rules by kind of operation and by layer (pellucid.lrp); None is the epsilon rule with 1e-9.",
+    "rules": "Rules by module, module name or module type; they precede the composite, as do rules set as"
+    " ``module.rule = ...`` on modules of the model, which stay there for the next call.",
+    "audit": "Whether books are kept of what each operation absorbs (pellucid.recording).",
+}
 
 
 class LRP(Attribution):
@@ -65,19 +74,9 @@ class LRP(Attribution):
         """
         super().__init__(model)
 
-    @property
-    def multiplies_by_inputs(self) -> bool:
-        """True: relevance is a modified gradient times the input."""
-        return True
+    _multiply_by_inputs = True
 
-    @documented(
-        return_convergence_delta="Whether ``F(x) - sum of relevance`` is returned beside the relevance.",
-        verbose="Whether the rule that each operation got is printed.",
-        composite="Rules by kind of operation and by layer (pellucid.lrp); None is the epsilon rule with 1e-9.",
-        rules="Rules by module, module name or module type; they precede the composite, as do rules set as"
-        " ``module.rule = ...`` on modules of the model, which stay there for the next call.",
-        audit="Whether books are kept of what each operation absorbs (pellucid.recording).",
-    )
+    @documented(**_TEXTS)
     def attribute(
         self,
         inputs: Tensors,
@@ -90,6 +89,7 @@ class LRP(Attribution):
         rules: Mapping[nn.Module | str | type, PropagationRule] | None = None,
         choices: Choices = NO_CHOICES,
         audit: bool = False,
+        targets: Sequence[TargetLike] | None = None,
         internal_batch_size: int | None = None,
     ) -> Tensors | tuple[Tensors, Tensor]:
         """Compute relevance.
@@ -106,20 +106,13 @@ class LRP(Attribution):
             InvalidValueError: for arguments that do not fit together, or a rule for a layer that does not run.
             UnsupportedModelError: for a model that the rules cannot follow; the message names operation and line.
         """
-        question = accept_question(uncompiled(self.forward_func), inputs, target, additional_forward_args)
+        question = accept_question(uncompiled(self.forward_func), inputs, target, additional_forward_args, targets)
         cap = accept_optional_count("internal_batch_size", internal_batch_size)
-        propagation = Propagation(composite or EPSILON, rules or {}, choices, audit)
-        found = _Propagated(question)
-        here = Line.at(question.inputs)
-        with evaluating(question, cap, propagation) as evaluator, progress(False, "", None) as bar:
-            evaluator.point_gradients(found, here, bar)
-            delta = found.absorbed(evaluator.mixes)
-        certificate = whole_certificate(propagation.certificates)
-        report.check(delta=-delta, certificate=certificate, audit=whole_audit(propagation.audits))
-        if verbose:
-            sys.stdout.write(f"{certificate}\n")
-        answer = question.answer(found.relevance.sums)
-        return (answer, delta) if return_convergence_delta else answer
+        found, deltas = propagated(
+            question, Propagation(composite or EPSILON, rules or {}, choices, audit), cap, verbose
+        )
+        answer = question.answer(found)
+        return (answer, question.stacked(deltas)) if return_convergence_delta else answer
 
     @staticmethod
     @documented(output="Explained output of each example, shape (N,).")
@@ -139,6 +132,108 @@ class LRP(Attribution):
         """
         parts = attributions if isinstance(attributions, tuple) else (attributions,)
         return output.detach().flatten() - total(tuple(part.detach() for part in parts))
+
+
+class LayerLRP(LayerAttribution):
+    """How the explained output splits into the values of a layer, handed back through the network to there.
+
+    ``LRP`` on the rest of the model, so the relevance that arrives at the layer. Law (conservation): without biases
+    after the layer, and where every path leads through it, relevance sums to the output; the rest is delta.
+
+    Example:
+        >>> import torch
+        >>> from pellucid.attr import LayerLRP
+        >>> model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Linear(2, 1, bias=False))
+        >>> x = torch.tensor([[3.0, 1.0]])
+        >>> bool((LayerLRP(model, model[1]).attribute(x).sum() - model(x).sum()).abs() < 1e-5)
+        True
+
+    References:
+        Bach, Binder, Montavon, Klauschen, Mueller and Samek (2015), PLOS ONE 10(7).
+    """
+
+    _completeness = True
+    _takes_lists = True
+    _multiply_by_inputs = True
+
+    @documented(layer="A module of the model, or a list of modules, each of which is explained on its own.")
+    def __init__(self, model: ForwardFunction, layer: nn.Module | list[nn.Module]) -> None:
+        """Explain a function at one of its layers, or several, by relevance propagation.
+
+        {arguments}
+        """
+        super().__init__(model, layer)
+
+    @documented(**_TEXTS)
+    def attribute(
+        self,
+        inputs: Tensors,
+        target: TargetLike = None,
+        additional_forward_args: Any = None,
+        return_convergence_delta: bool = False,
+        attribute_to_layer_input: bool = False,
+        verbose: bool = False,
+        *,
+        composite: Composite | None = None,
+        rules: Mapping[nn.Module | str | type, PropagationRule] | None = None,
+        choices: Choices = NO_CHOICES,
+        audit: bool = False,
+        calls: str = "sum",
+        targets: Sequence[TargetLike] | None = None,
+    ) -> LayerTensors | tuple[LayerTensors, Tensor | list[Tensor]]:
+        """Compute the relevance of the layer's values.
+
+        {arguments}
+
+        Returns:
+            Relevance shaped as the layer's value; with ``return_convergence_delta`` also ``F(x) - sum of relevance``,
+            shape (N,), or (1,) for all examples together. For a list of layers, lists of both.
+
+        {layer_raises}
+        {rules_raise}
+        """
+        if isinstance(self.layer, list | tuple):
+            passed = [inputs, target, additional_forward_args, True, attribute_to_layer_input, verbose]
+            rest = {"composite": composite, "rules": rules, "choices": choices, "audit": audit, "calls": calls}
+            methods: list[Attribution] = [LayerLRP(self.forward_func, layer) for layer in self.layer]
+            results = [method.attribute(*passed, targets=targets, **rest) for method in methods]
+            relevance, deltas = [r for r, _ in results], [d for _, d in results]
+            return (relevance, deltas) if return_convergence_delta else relevance
+        asked = accept_question(
+            uncompiled(self.forward_func), inputs, target, additional_forward_args, targets, integers=True
+        )
+        _, question = self._at_layer(asked, attribute_to_layer_input, calls)
+        propagation = Propagation(composite or EPSILON, rules or {}, choices, audit, partial=True)
+        found, missed = propagated(question, propagation, None, verbose)
+        answer = question.answer(found)
+        return (answer, question.stacked(missed)) if return_convergence_delta else answer
+
+
+def propagated(
+    question: Question, propagation: Propagation, cap: int | None, verbose: bool
+) -> tuple[list[tuple[Tensor, ...]], list[Tensor]]:
+    """Propagate relevance for each target; report delta, certificate and audit.
+
+    Args:
+        question: what is asked.
+        propagation: the rules.
+        cap: rows per pass at most.
+        verbose: whether the certificate is printed.
+
+    Returns:
+        For each target the relevance and what it misses of the output.
+    """
+    found = [_Propagated(question) for _ in question.targets]
+    here = Line.at(question.inputs)
+    with evaluating(question, cap, propagation) as evaluator, progress(False, "", None) as bar:
+        evaluator.point_gradients(found, here, bar)
+        deltas = [each.absorbed(evaluator.mixes) for each in found]
+    certificate = whole_certificate(propagation.certificates)
+    delta = question.stacked([-d for d in deltas])
+    report.check(delta=delta, certificate=certificate, audit=whole_audit(propagation.audits))
+    if verbose:
+        sys.stdout.write(f"{certificate}\n")
+    return [each.relevance.sums for each in found], deltas
 
 
 class _Propagated:

@@ -22,13 +22,15 @@ from pellucid._core.rules.api import (
     Gradients,
     Multipliers,
     deep_lift_gradients,
+    deep_lift_of_each,
     modified_gradients,
+    modified_gradients_of_each,
 )
 from pellucid._core.rules.certificate import Certificate, OperationReport
 from pellucid._core.rules.guided import DECONVOLUTION, GUIDED
 from pellucid._core.rules.lrp import Relevances, relevances
 from pellucid._core.rules.lrp_audit import Absorbed, Audit
-from pellucid._core.rules.lrp_choice import ModuleRules
+from pellucid._core.rules.lrp_choice import ModuleRules, RuleChoice
 from pellucid._core.rules.lrp_composites import (
     CPLRP,
     Assign,
@@ -89,13 +91,16 @@ __all__ = [
     "PropagationRule",
     "Relevances",
     "Rule",
+    "RuleChoice",
     "RuleTable",
     "WSquare",
     "ZBox",
     "ZPlus",
     "by_module",
     "deep_lift_gradients",
+    "deep_lift_of_each",
     "modified_gradients",
+    "modified_gradients_of_each",
     "relevances",
     "visible",
 ]

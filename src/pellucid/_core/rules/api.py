@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pellucid._core.rules.call import Keeper
 from pellucid._core.rules.careful import FORBIDDEN_WRITES
+from pellucid._core.rules.carry import repeating
 from pellucid._core.rules.certificate import Certificate, Ledger
 from pellucid._core.rules.deeplift_tables import deep_lift_table
 from pellucid._core.rules.environment import eager, restored_generators, uncompiled
@@ -124,14 +125,27 @@ def deep_lift_gradients(
     Returns:
         Multipliers, both outputs and the certificate.
     """
+    return deep_lift_of_each(forward, inputs, baselines, (select,), rule, strict=strict, choices=choices)[0]
+
+
+def deep_lift_of_each(
+    forward: Forward,
+    inputs: Inputs,
+    baselines: Inputs,
+    selects: tuple[Select, ...],
+    rule: str = "rescale",
+    *,
+    strict: bool = False,
+    choices: Choices = NO_CHOICES,
+) -> tuple[Multipliers, ...]:
+    """Return the multipliers of ``deep_lift_gradients`` for several outputs, from one pair of passes."""
     table = choices.applied_to(deep_lift_table(rule, strict=strict))
-    with _surroundings(inputs) as restore:
-        found = _retried(lambda careful: _paired(table, forward, inputs, baselines, select, restore, careful), restore)
-    ledger, gradients, used, outputs, reference_outputs = found
-    certificate = ledger.certificate(outputs - reference_outputs)
-    if strict and certificate.switches:
-        raise UnsupportedModelError(certificate.switches[0] + ". Pass strict=False to accept that.")
-    return Multipliers(gradients, outputs, reference_outputs, certificate, used)
+    with _surroundings(inputs, len(selects)) as restore:
+        found = _retried(lambda careful: _paired(table, forward, inputs, baselines, selects, restore, careful), restore)
+    for each in found:
+        if strict and each.certificate.switches:
+            raise UnsupportedModelError(each.certificate.switches[0] + ". Pass strict=False to accept that.")
+    return found
 
 
 def modified_gradients(
@@ -149,16 +163,29 @@ def modified_gradients(
     Returns:
         Gradients, outputs and the certificate, whose ``count`` tells how often a rule was used.
     """
+    return modified_gradients_of_each(forward, inputs, (select,), rules, choices=choices)[0]
+
+
+def modified_gradients_of_each(
+    forward: Forward, inputs: Inputs, selects: tuple[Select, ...], rules: RuleTable, *, choices: Choices = NO_CHOICES
+) -> tuple[Gradients, ...]:
+    """Return the gradients of ``modified_gradients`` for several outputs, from one pass."""
     if rules.paired:
         raise invalid_value("rules", rules.name, "its rules need a reference pass", "it to deep_lift_gradients")
     table = choices.applied_to(rules)
-    with _surroundings(inputs) as restore:
-        return _retried(lambda careful: _single(table, forward, inputs, select, careful), restore)
+    with _surroundings(inputs, len(selects)) as restore:
+        return _retried(lambda careful: _single(table, forward, inputs, selects, careful), restore)
 
 
 @contextlib.contextmanager
-def _surroundings(inputs: Inputs) -> Iterator[Callable[[], None]]:
-    with eager(), torch.inference_mode(False), torch.enable_grad(), restored_generators(inputs) as restore:
+def _surroundings(inputs: Inputs, outputs: int) -> Iterator[Callable[[], None]]:
+    with (
+        repeating(outputs),
+        eager(),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        restored_generators(inputs) as restore,
+    ):
         yield restore
 
 
@@ -178,46 +205,62 @@ def _paired(
     forward: Forward,
     inputs: Inputs,
     baselines: Inputs,
-    select: Select,
+    selects: tuple[Select, ...],
     restore: Callable[[], None],
     careful: bool,
-) -> tuple[Ledger, Inputs, frozenset[int], Tensor, Tensor]:
+) -> tuple[Multipliers, ...]:
     ledger, tape, keeper = Ledger(table.name), Tape(), Keeper()
     with closing(RuledPass(table, ledger, tape, keeper, careful=careful)) as first:
-        _, reference_outputs, _ = _run(first, forward, baselines, select)
+        _, references, _ = _run(first, forward, baselines, selects)
     restore()
     tape.rewind()
     with closing(RuledPass(table, ledger, tape, keeper, careful=careful)) as second:
-        leaves, outputs, active = _run(second, forward, inputs, select)
+        leaves, outputs, active = _run(second, forward, inputs, selects)
         tape.finish()
-        gradients, used = _differentiate(outputs, leaves, active)
-    outputs, reference_outputs = outputs.detach(), reference_outputs.detach()
-    if not active and not torch.equal(outputs, reference_outputs):
+        found = _differentiate(outputs, leaves, active)
+    if not any(active) and not all(map(torch.equal, outputs, references)):
         ledger.switch(_NO_PATH)
-    return ledger, gradients, used, outputs, reference_outputs
+    results = []
+    for (gradients, used), output, reference in zip(found, outputs, references, strict=True):
+        here, there = output.detach(), reference.detach()
+        results.append(Multipliers(gradients, here, there, ledger.certificate(here - there), used))
+    return tuple(results)
 
 
-def _single(table: RuleTable, forward: Forward, inputs: Inputs, select: Select, careful: bool) -> Gradients:
+def _single(
+    table: RuleTable, forward: Forward, inputs: Inputs, selects: tuple[Select, ...], careful: bool
+) -> tuple[Gradients, ...]:
     ledger = Ledger(table.name)
     with closing(RuledPass(table, ledger, None, Keeper(), careful=careful)) as single:
-        leaves, outputs, active = _run(single, forward, inputs, select)
-        gradients, used = _differentiate(outputs, leaves, active)
-    return Gradients(gradients, outputs.detach(), ledger.certificate(), used)
+        leaves, outputs, active = _run(single, forward, inputs, selects)
+        found = _differentiate(outputs, leaves, active)
+    certificate = ledger.certificate()
+    return tuple(
+        Gradients(gradients, output.detach(), certificate, used)
+        for (gradients, used), output in zip(found, outputs, strict=True)
+    )
 
 
-def _run(engine: RuledPass, forward: Forward, values: Inputs, select: Select) -> tuple[Inputs, Tensor, bool]:
-    """Run one pass; return its leaves, the explained outputs and whether these depend on the leaves."""
+def _run(
+    engine: RuledPass, forward: Forward, values: Inputs, selects: tuple[Select, ...]
+) -> tuple[Inputs, Inputs, tuple[bool, ...]]:
+    """Run one pass; return its leaves, the explained outputs and which of these depend on the leaves."""
     leaves = tuple((v.clone() if v.is_inference() else v).detach().requires_grad_() for v in values)
     entered = engine.admit(leaves)
     with engine:
-        outputs = select(uncompiled(forward)(*entered))
-    return leaves, outputs, engine.check(outputs)
+        result = uncompiled(forward)(*entered)
+        outputs = tuple(select(result) for select in selects)
+    return leaves, outputs, tuple(engine.check(output) for output in outputs)
 
 
-def _differentiate(outputs: Tensor, leaves: Inputs, active: bool) -> tuple[Inputs, frozenset[int]]:
-    """Return the gradients, zeros where there are none, and the numbers of the leaves that have one."""
-    if not active:
-        return tuple(torch.zeros_like(leaf) for leaf in leaves), frozenset()
-    found = torch.autograd.grad(outputs.sum(), leaves, allow_unused=True)
-    gradients = tuple(torch.zeros_like(x) if g is None else g.detach() for x, g in zip(leaves, found, strict=True))
-    return gradients, frozenset(n for n, g in enumerate(found) if g is not None)
+def _differentiate(outputs: Inputs, leaves: Inputs, active: tuple[bool, ...]) -> list[tuple[Inputs, frozenset[int]]]:
+    """Return the gradients of each output, zeros where there are none, and the numbers of the leaves that have one."""
+    results = []
+    for k, output in enumerate(outputs):
+        found: tuple[Tensor | None, ...] = (None,) * len(leaves)
+        if active[k]:
+            again = any(active[k + 1 :])
+            found = torch.autograd.grad(output.sum(), leaves, allow_unused=True, retain_graph=again)
+        gradients = tuple(torch.zeros_like(x) if g is None else g.detach() for x, g in zip(leaves, found, strict=True))
+        results.append((gradients, frozenset(n for n, g in enumerate(found) if g is not None)))
+    return results

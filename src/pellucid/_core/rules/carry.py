@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,8 +16,35 @@ Gradients = tuple[Tensor | None, ...]
 Pullback = Callable[[Gradients], Sequence[Tensor | None]]
 """A rule at one call: from multipliers of the results to multipliers of the active operands.
 
-It is called once, so that it may write into what it has kept, unless it has an attribute ``repeatable`` that is true.
+It is called once, so that it may write into what it has kept, unless it has an attribute ``repeatable`` that is true
+or a pass is differentiated several times (``repeating``).
 """
+
+_lock = threading.Lock()
+_repeats = 0
+
+
+@contextlib.contextmanager
+def repeating(times: int) -> Iterator[None]:
+    """Keep what pullbacks need, so that the passes made within the block can be differentiated several times.
+
+    The count belongs to the process, since autograd may call pullbacks in threads of its own; a pass in another
+    thread only saves less memory meanwhile.
+    """
+    global _repeats  # noqa: PLW0603 # one count for the process
+    more = int(times > 1)
+    with _lock:
+        _repeats += more
+    try:
+        yield
+    finally:
+        with _lock:
+            _repeats -= more
+
+
+def is_repeating() -> bool:
+    """Tell whether a pullback must leave what it has kept as it is."""
+    return _repeats > 0
 
 
 class _Carry(torch.autograd.Function):
@@ -32,7 +61,7 @@ class _Carry(torch.autograd.Function):
         if all(gradient is None for gradient in gradients):
             return (None,) * len(ctx.needs_input_grad)
         pullback = ctx.pullback
-        if not getattr(pullback, "repeatable", False):
+        if not (getattr(pullback, "repeatable", False) or is_repeating()):
             ctx.pullback = _pulled_back_already
         return (None, None, *pullback(gradients))
 

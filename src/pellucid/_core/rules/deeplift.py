@@ -26,7 +26,7 @@ from torch import Tensor
 
 from pellucid._core.rules.calculus import Tangent, line_integral, vjp
 from pellucid._core.rules.call import Call
-from pellucid._core.rules.carry import Gradients, Pullback
+from pellucid._core.rules.carry import Gradients, Pullback, is_repeating
 from pellucid._core.rules.path import integrate
 from pellucid._core.rules.precision import at_least_single
 from pellucid._core.rules.table import Occurrence, Rule
@@ -107,7 +107,7 @@ def _rescale(occurrence: Occurrence) -> Pullback:
 
 def _into_slope(gradient: Tensor | None, slope: Tensor) -> Tensor | None:
     """Multiply as `times`, into the memory of the slope where it fits: a pullback is called once."""
-    if gradient is None or gradient.dtype != slope.dtype or gradient.shape != slope.shape:
+    if gradient is None or gradient.dtype != slope.dtype or gradient.shape != slope.shape or is_repeating():
         return times(gradient, slope)
     return slope.mul_(gradient)
 
@@ -144,7 +144,7 @@ def _pull_mul(sums: Sequence[Tensor], gradients: Gradients) -> Sequence[Tensor |
     if g is None:
         return None, None
     half = g / 2
-    for_b = a.mul_(half) if a.shape == half.shape else half * a
+    for_b = a.mul_(half) if a.shape == half.shape and not is_repeating() else half * a
     return half.mul_(b).sum_to_size(a.shape), for_b.sum_to_size(b.shape)
 
 

@@ -56,7 +56,7 @@ def relevances(
     forward: Forward,
     inputs: Inputs,
     select: Select,
-    composite: Composite,
+    composite: Composite | RuleChoice,
     *,
     rules: ModuleRules = NO_RULES,
     choices: Choices = NO_CHOICES,
@@ -84,7 +84,7 @@ def relevances(
         forward: Any callable of the inputs.
         inputs: Floating tensors; dimension 0 counts examples.
         select: From what ``forward`` returns to one number per example, (N,).
-        composite: Which rule which layer gets.
+        composite: Which rule which layer gets, or a choice that was made from it and from ``rules``.
         rules: Rules by module, module name or module type.
         choices: Rules of the user's own in the engine's terms, which precede everything else.
         audit: Keep books of what each operation absorbs; costs a second evaluation of some operations.
@@ -92,9 +92,11 @@ def relevances(
     Returns:
         Relevances, outputs, the certificate and the audit.
     """
-    channel, choice, books = Channel(), RuleChoice(composite, rules), Books() if audit else None
-    treatment = Treatment(choice, channel, composite.softmax, books)
-    table = treatment.table(f"relevance propagation ({composite.name})")
+    channel, choice, books = Channel(), composite, Books() if audit else None
+    if not isinstance(choice, RuleChoice):
+        choice = RuleChoice(choice, rules)
+    treatment = Treatment(choice, channel, choice.composite.softmax, books)
+    table = treatment.table(f"relevance propagation ({choice.composite.name})")
     preferred = replace(choices, override=_first(choices, treatment.override))
     entering = _entering(uncompiled(forward), channel, books)
     found = modified_gradients(entering, inputs, select, table, choices=preferred)

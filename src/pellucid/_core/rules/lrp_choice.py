@@ -38,16 +38,23 @@ def kind_of(operation: str, kind: Kind) -> str | None:
     return "normalisation" if operation in NORMALISATIONS else None
 
 
+def _never() -> bool:
+    return False
+
+
 class RuleChoice:
     """The rules of one call.
 
     Args:
         composite: The composite.
         rules: The user's rules by module, module name or module type; they precede the composite.
+        partial: The pass begins inside the model: no operation reads the model's inputs, and rules for what
+            comes before are not missed.
     """
 
-    def __init__(self, composite: Composite, rules: ModuleRules) -> None:
-        self._composite = composite
+    def __init__(self, composite: Composite, rules: ModuleRules, partial: bool = False) -> None:
+        self.composite = composite
+        self._partial = partial
         self._by_module: dict[int, tuple[ModuleKey, PropagationRule]] = {}
         self._by_name: dict[str, PropagationRule] = {}
         self._by_type: dict[type, PropagationRule] = {}
@@ -72,12 +79,13 @@ class RuleChoice:
             rule = self._of_module(name, module)
             if rule is not None:
                 return rule
-        return self._composite.rule_at(Place(operation, kind, named, reads_inputs))
+        first = _never if self._partial else reads_inputs
+        return self.composite.rule_at(Place(operation, kind, named, first))
 
     def check_all_used(self) -> None:
         """Refuse modules and names of the mapping that no operation ran in."""
         unused = sorted(key if isinstance(key, str) else type(key).__name__ for key in self._waiting)
-        if unused:
+        if unused and not self._partial:
             raise invalid_value(
                 "rules",
                 repr(unused),
