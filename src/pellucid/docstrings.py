@@ -73,9 +73,23 @@ ARGUMENTS: dict[str, str] = {
     " torch's default generator.",
     "seed": "Seed of a private generator, instead of generator.",
     "show_progress": "Whether a progress bar is shown.",
-    "attributions": "Attributions to check, in the structure of the inputs.",
+    "attributions": "Attributions to check: one value per input value, in the structure of the inputs.",
+    "max_examples_per_batch": "Rows per forward pass at most; None leaves the choice to the library.",
+    "ground_truth": "Where the evidence is: a bool tensor shaped as the attributions, or (N, 1, ...) for one mask over"
+    " all channels.",
     "start_point": "Baselines that the attributions were computed with.",
     "end_point": "Inputs that the attributions were computed for.",
+    "loss_func": "What the attack raises (lowers if targeted): a function of (outputs, target) that returns one value"
+    " per example; None takes the default loss.",
+    "lower_bound": "Least value that an input may take: a number, a tensor that broadcasts to the inputs (one per"
+    " channel, say), or a tuple with one of these per input.",
+    "upper_bound": "Largest value that an input may take, in the same forms.",
+    "targeted": "Whether the attack moves towards the target instead of away from it.",
+    "mask": "Ones where inputs may change and zeros where not: a tensor that broadcasts to the inputs, or a tuple.",
+    "radius": "Radius of the ball around each example that attacks may not leave, in the units of the inputs.",
+    "norm": "Norm of the ball: Linf, L2 or L1.",
+    "n_iter": "Number of steps of each search.",
+    "n_classes": "The most likely other classes that are aimed at one after the other; all if there are fewer.",
 }
 """Texts by argument name; used wherever a public method has an argument of this name."""
 
@@ -97,6 +111,8 @@ SECTIONS: dict[str, str] = {
 
 def documented(**own: str) -> Callable[[Function], Function]:
     """Put an ``Args:`` section, made from the signature, in place of ``{arguments}`` in a docstring.
+
+    ``{raises}`` becomes the shared ``Raises:`` section.
 
     Args:
         **own: texts for arguments that are particular to this function; ``...`` in one stands for the

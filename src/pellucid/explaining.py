@@ -93,12 +93,12 @@ def explain(
         InvalidValueError: for an unknown method, or arguments that do not fit together.
     """
     forward = model if output is None else SelectedOutput(model, output)
-    info, explained = scoped(_method_info(method), forward, layer, neuron)
+    info, explained = scoped(method_info(method), forward, layer, neuron)
     if concerns_ids(inputs, info, arguments.get("baselines"), tokenizer):
         asked = asked_about(model, inputs, additional_forward_args, tokenizer)
         passed_on = {"method": method, "target": target, "output": output, "layer": layer, "neuron": neuron}
         return explain_ids(explain, asked, info, {**passed_on, "names": names, "tokens": tokens, **arguments})
-    _check_arguments(info, arguments)
+    check_arguments(info, arguments)
     takes_target = info.wraps or info.takes("target")
     if target is not None and not takes_target:
         raise invalid_value("target", repr(target), f"{info.name} here explains no output", "no target")
@@ -110,8 +110,8 @@ def explain(
     told = None if tokens is None else accept_tokens(tokens, question.inputs)
     start = time.perf_counter()
     with recording() as report:
-        outputs = _outputs(question, any_values)
-        chosen = _predicted(outputs) if target is None and takes_target else target
+        outputs = plain_outputs(question, any_values)
+        chosen = predicted_classes(outputs) if target is None and takes_target else target
         filled = info.filled(arguments, question.inputs)
         passed = {"method" if name == QUADRATURE else name: value for name, value in filled.items()}
         if additional_forward_args is not None:
@@ -143,7 +143,8 @@ def explain(
     )
 
 
-def _method_info(method: str | Callable[[Any], Attribution]) -> MethodInfo:
+def method_info(method: str | Callable[[Any], Attribution]) -> MethodInfo:
+    """Find a method by its name, or describe one that a function makes from a model."""
     if isinstance(method, str):
         return method_named(method)
     made = method(_nothing) if callable(method) else None
@@ -162,7 +163,8 @@ def _nothing(*_: Any) -> Tensor:
     return torch.zeros(1)
 
 
-def _check_arguments(info: MethodInfo, arguments: Mapping[str, Any]) -> None:
+def check_arguments(info: MethodInfo, arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that a method does not have, and name those that it needs."""
     if info.wraps:
         return  # it checks what it passes on
     parameters = info.parameters
@@ -176,7 +178,8 @@ def _check_arguments(info: MethodInfo, arguments: Mapping[str, Any]) -> None:
         raise invalid_type(missing[0], "missing", f"{info.name} needs it", f"{missing[0]}=...")
 
 
-def _outputs(question: Question, any_values: bool) -> Tensor:
+def plain_outputs(question: Question, any_values: bool = False) -> Tensor:
+    """Evaluate the model at the inputs as they are."""
     if any_values:
         with progress(False, "", None) as bar, perturbing(question, None, (), bar) as forward:
             return forward.outputs()
@@ -184,7 +187,7 @@ def _outputs(question: Question, any_values: bool) -> Tensor:
         return evaluator.outputs()
 
 
-def _predicted(outputs: Tensor) -> TargetLike:
+def predicted_classes(outputs: Tensor) -> TargetLike:
     """The class with the highest output of each example, if there are classes."""
     if outputs.dim() == 2 and outputs.shape[1] > 1:
         return outputs.argmax(1)

@@ -24,8 +24,12 @@ GROWTH = 32
 """A row of a model that was not measured yet is taken to keep this many times its input's bytes."""
 COPIES = 4
 """Copies of a row's values that exist beside its graph: the point, the model's copy, the gradient, a product."""
+FEW_ROWS = 16
+"""With fewer rows a pass costs more in calls than in arithmetic, so it may take up to twice the budget for them."""
 FIRST_ROWS = 64
 """Rows of the first pass at most, when nothing is known yet."""
+MOST_ROWS = 512
+"""Rows of a pass without a graph at most; more bring no speed."""
 WHOLE_BUDGET = 2**30
 """Up to this estimate a single point per example is evaluated in one pass, which needs no check."""
 
@@ -72,7 +76,8 @@ class RowLimit:
     def learn(self, kept: int, rows: int) -> None:
         """Set the limit from the bytes that a pass of ``rows`` rows kept for its backward pass."""
         if not self.fixed:
-            self.rows = max(1, self.budget * rows // max(kept + COPIES * self.row * rows, 1))
+            taken = max(kept + COPIES * self.row * rows, 1)
+            self.rows = max(1, self.budget * rows // taken, min(FEW_ROWS, 2 * self.budget * rows // taken))
             self.fixed = True
 
     def halve(self, rows: int) -> bool:
@@ -90,6 +95,14 @@ class RowLimit:
         if example or self.rows < examples:
             return Block(slice(sample, sample + 1), slice(example, min(example + self.rows, examples)))
         return Block(slice(sample, min(sample + self.rows // examples, samples)), slice(0, examples))
+
+
+def rows_without_graph(inputs: tuple[Tensor, ...]) -> int:
+    """Give the rows of a pass that keeps nothing for a backward pass, from shapes, dtype and device alone.
+
+    Half of what a pass with a graph gets is quickest on convolutional and dense networks (benchmarks/metrics.py).
+    """
+    return max(1, min(MOST_ROWS, _budget(inputs[0].device) // (2 * GROWTH * row_bytes(inputs))))
 
 
 def after(block: Block, examples: int) -> tuple[int, int]:

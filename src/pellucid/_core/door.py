@@ -55,7 +55,7 @@ def accept_question(
 
 def _accept_targets(target: Any, targets: Any, examples: int) -> tuple[Target, ...]:
     if targets is None:
-        return (accept_target(target, examples),)
+        return (_accept_own(target, examples, "target"),)
     if target is not None:
         raise invalid_value("target", repr(target), "targets is given too", "one of both")
     if not isinstance(targets, list | tuple) or not targets:
@@ -63,7 +63,12 @@ def _accept_targets(target: Any, targets: Any, examples: int) -> tuple[Target, .
         raise invalid_type(
             "targets", given, "each of its members is explained", "a list of targets; target= takes a single one"
         )
-    return tuple(accept_target(each, examples, f"targets[{i}]") for i, each in enumerate(targets))
+    return tuple(_accept_own(each, examples, f"targets[{i}]") for i, each in enumerate(targets))
+
+
+def _accept_own(target: Any, examples: int, name: str) -> Target:
+    with torch.inference_mode(False):  # indices take part in backward passes
+        return accept_target(_own(target) if isinstance(target, Tensor) else target, examples, name)
 
 
 def accept_forward(forward: Any) -> Callable[..., Any]:

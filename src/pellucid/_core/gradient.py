@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pellucid._core import report
 from pellucid._core.batching import Block, KeptBytes, RowLimit, fits_whole
-from pellucid._core.differentiation import Choose, Differentiation, Pass, PlainGradients, plain_gradients
+from pellucid._core.differentiation import WITHOUT_BOOKS, Choose, Differentiation, Pass, plain_gradients
 from pellucid._core.expansion import (
     SHAPE_ERRORS,
     NotExpandableError,
@@ -160,7 +160,7 @@ class Evaluator:
 
         Rules keep books of their passes, so under rules the comparison is made in a pass of its own.
         """
-        if not isinstance(self.differentiate, PlainGradients):
+        if not isinstance(self.differentiate, WITHOUT_BOOKS):
             others = tuple(v[: len(examples)] for v in points.references or points.values)
             if not self.stands_beside(others, examples):
                 raise NotExpandableError("a row gave another output among other rows than alone")

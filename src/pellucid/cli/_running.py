@@ -111,7 +111,7 @@ def run(
             for inputs, others, baseline in batches.parts:
                 rows = slice(start, start + len(inputs))
                 start += len(inputs)
-                own = {**_rows_of(arguments, rows), **others}
+                own = {**rows_of(arguments, rows), **others}
                 if baseline is not None and info.takes("baselines"):
                     own.setdefault("baselines", baseline)
                 if len(batches.parts) == 1 and shown and info.takes("show_progress"):
@@ -128,7 +128,7 @@ def run(
     return found
 
 
-def _rows_of(arguments: dict[str, Any], rows: slice) -> dict[str, Any]:
+def rows_of(arguments: dict[str, Any], rows: slice) -> dict[str, Any]:
     """Cut a baseline of one row per example to the rows of a part."""
     baseline = arguments.get("baselines")
     if not isinstance(baseline, PerExample):

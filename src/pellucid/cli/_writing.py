@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tempfile
@@ -12,13 +13,13 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from pellucid.cli._failures import Refusal
-from pellucid.report import Run, Subject, explanation_title, write_report
+from pellucid.report import Run, Subject, explanation_title, render_comparison, write_report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pellucid import Explanation
+    from pellucid import Comparison, Explanation
 
 
 SIZES = {"image": (2.9, 3.2), "text": (5.2, 2.2)}  # width and height of one panel in inches
@@ -47,6 +48,7 @@ def write_everything(
     *,
     pictures: bool = True,
     progress: bool | None = None,
+    comparison: Comparison | None = None,
 ) -> list[str]:
     """Write the report, the attributions and the pictures, and say what was written.
 
@@ -57,6 +59,7 @@ def write_everything(
         run: What the report says about itself.
         pictures: Whether PNGs are written.
         progress: Whether progress is shown; None shows it if somebody is looking.
+        comparison: What the methods are worth, for the end of the report.
 
     Returns:
         One line per thing written.
@@ -65,7 +68,7 @@ def write_everything(
         Refusal: A file cannot be written.
     """
     try:
-        report = write_report(folder / "report.html", explanations, subject, run)
+        report = write_report(folder / "report.html", explanations, subject, run, comparison)
         lines = [f"{report}: the report, one page without other files"]
         names, tokens = subject.feature_names or None, subject.tokens or None
         saved = [
@@ -78,6 +81,28 @@ def write_everything(
         if pictures:
             count = _write_pictures(_made(folder / "pictures"), explanations, subject, progress)
             lines.append(f"{folder / 'pictures'}: {count} PNGs, one per example and method and one panel per example")
+    except OSError as error:
+        raise Refusal(f"--out {folder}: {error.filename or 'a file'} cannot be written: {error.strerror}.") from error
+    return lines
+
+
+def write_comparison(folder: Path, comparison: Comparison, run: Run, *, pictures: bool = True) -> list[str]:
+    """Write the page, the numbers and the picture of a comparison, and say what was written.
+
+    Raises:
+        Refusal: A file cannot be written.
+    """
+    from pellucid.visualization import png_bytes  # noqa: PLC0415  (it draws)
+
+    try:
+        page = folder / "comparison.html"
+        page.write_text(render_comparison(comparison, run=run), encoding="utf-8")
+        numbers = folder / "comparison.json"
+        numbers.write_text(json.dumps(comparison.to_dict(), indent=1, ensure_ascii=False), encoding="utf-8")
+        lines = [f"{page}: the comparison, one page without other files", f"{numbers}: its numbers, example by example"]
+        if pictures:
+            (folder / "comparison.png").write_bytes(png_bytes(comparison.plot()[0], DPI))
+            lines.append(f"{folder / 'comparison.png'}: means and intervals")
     except OSError as error:
         raise Refusal(f"--out {folder}: {error.filename or 'a file'} cannot be written: {error.strerror}.") from error
     return lines

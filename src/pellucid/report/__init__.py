@@ -7,7 +7,7 @@ other host. Everything that comes from a file or a model is escaped.
 
 from pellucid.report._overview import Section, render_overview
 from pellucid.report._page import Run
-from pellucid.report._render import render_report, write_report
+from pellucid.report._render import comparison_fragment, render_comparison, render_report, write_report
 from pellucid.report._subject import Subject, subject_of
 from pellucid.report._verdict import Verdict, explanation_title, method_title, verdict_of
 
@@ -16,8 +16,10 @@ __all__ = [
     "Section",
     "Subject",
     "Verdict",
+    "comparison_fragment",
     "explanation_title",
     "method_title",
+    "render_comparison",
     "render_overview",
     "render_report",
     "subject_of",
