@@ -95,6 +95,7 @@ def explain(
     forward = model if output is None else SelectedOutput(model, output)
     info, explained = scoped(method_info(method), forward, layer, neuron)
     if concerns_ids(inputs, info, arguments.get("baselines"), tokenizer):
+        check_arguments(info, {"baselines": None, **arguments} if info.takes("baselines") else arguments)
         asked = asked_about(model, inputs, additional_forward_args, tokenizer)
         passed_on = {"method": method, "target": target, "output": output, "layer": layer, "neuron": neuron}
         return explain_ids(explain, asked, info, {**passed_on, "names": names, "tokens": tokens, **arguments})

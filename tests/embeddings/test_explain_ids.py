@@ -230,3 +230,13 @@ def test_refusals(given, error, match):
     made_now = {**given, **({"tokenizer": given["tokenizer"]()} if "tokenizer" in given else {})}
     with pytest.raises(error, match=match):
         pellucid.explain(bert(), **{"target": 1, **made_now})
+
+
+def test_wrong_arguments_are_refused_before_the_model_runs():
+    class Never(Words):
+        def forward(self, ids):
+            raise AssertionError("the model ran")
+
+    for method, options in (("saliency", {"baselines": "pad"}), ("deep_lift", {"steps": 3})):
+        with pytest.raises(InvalidTypeError):
+            pellucid.explain(made(Never()), ids_of(), method, 1, **options)

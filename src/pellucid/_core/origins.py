@@ -28,6 +28,11 @@ _MOVED: dict[str, tuple[int, ...]] = {
     "where": (1, 2),
 }
 """Operations that move elements about, with the positions of the arguments that hold the elements."""
+_SHAPE_ONLY = frozenset(
+    {f"{kind}_like" for kind in ("zeros", "ones", "full", "empty", "rand", "randn")}
+    | {f"new_{kind}" for kind in ("zeros", "ones", "full", "empty", "empty_strided")}
+)
+"""Operations that use the shape of a tensor and no value."""
 _CONVERTED = frozenset({"dtype", "layout", "memory_format", "pin_memory"})
 """Arguments of a copy that do not concern where its elements come from."""
 
@@ -102,7 +107,7 @@ class Origins(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leav
             self._move(func, plain, args, kwargs, result)
         elif torch.Tag.pointwise in func.tags and _holds_integers(result):
             self._note(result, _merged([o for t in known if (o := self.of(t)) is not None]))
-        elif not self._is_view(result, known) and not self.open:
+        elif not (self.open or plain in _SHAPE_ONLY or self._is_view(result, known)):
             self.otherwise = True
             self.loose |= plain in {"embedding", "embedding_bag", "_embedding_bag", "_embedding_bag_forward_only"}
 
