@@ -22,7 +22,7 @@ from pellucid.errors import (
     InvalidValueError,
     UnsupportedModelError,
 )
-from tests.embeddings.models import DOUBLE, HOW, Bags, Moving, Offsets, Table, Twice, Words, ids_of, made
+from tests.embeddings.models import DOUBLE, HOW, Bags, Moving, Offsets, Placed, Table, Twice, Words, ids_of, made
 from tests.test_residue import fingerprint, same
 
 METHODS = [(IntegratedGradients, {"n_steps": 200}), (DeepLift, {})]
@@ -87,6 +87,32 @@ def test_every_way_to_the_table_is_complete(how, method, options):
         assert bool((found[:, -1] == 0).all())  # the last id does not reach the table
     alone = torch.cat([summed(method, embed(model, ids[i : i + 1], base[i : i + 1]), **options) for i in range(3)])
     torch.testing.assert_close(found, alone, rtol=1e-9, atol=1e-11)
+
+
+@each_method
+@pytest.mark.parametrize("how", HOW)
+def test_as_many_examples_as_ids_are_not_mixed_up(how, method, options):
+    model, ids, base = made(Moving(how)), ids_of(4, 4).masked_fill(ids_of(4, 4) == 3, 4), 5
+    together = summed(method, embed(model, ids, base), **options)  # not a pass per step: warnings are errors
+    alone = torch.cat([summed(method, embed(model, ids[i : i + 1], base), **options) for i in range(4)])
+    torch.testing.assert_close(together, alone, rtol=1e-9, atol=1e-11)
+
+
+def test_what_the_model_brings_itself_stays():
+    model, ids = made(Moving("joined")), ids_of()
+    found = summed(DeepLift, embed(model, ids, "zero"))
+    vectors = torch.zeros(3, 6, 4, dtype=DOUBLE)
+    vectors[:, 0] = model.table.weight[2].detach()  # the start token
+    start = torch.tanh(vectors * vectors.roll(1, 1)).sum((1, 2))
+    torch.testing.assert_close(per_row(found), model(ids).detach() - start)
+
+
+def test_a_table_that_is_given_ids_but_looks_positions_up():
+    model, ids = made(Placed()), ids_of()
+    found = embed(model, ids, 3)
+    assert not isinstance(found.inputs, tuple)
+    attributions = summed(DeepLift, found)
+    torch.testing.assert_close(per_row(attributions), (model(ids) - model(torch.full_like(ids, 3))).detach())
 
 
 def test_moved_ids_get_what_they_get_where_they_stand():

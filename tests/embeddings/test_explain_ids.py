@@ -58,6 +58,8 @@ def test_sentences_are_complete(make, method, baselines):
         make(), TEXTS, method, 1, tokenizer=tokenizer(), baselines={"input_ids": baselines}, **options
     )
     assert found.attributions.shape == found.inputs.shape
+    special = torch.isin(found.inputs, torch.tensor([0, 2, 3]))
+    assert bool((found.attributions[special] == 0).all())
     scale = float(found.outputs.abs().max())
     assert found.delta.abs().max() < (1e-3 if options else 1e-9) * scale
 
