@@ -54,18 +54,21 @@ class Question:
         """The explained values, detached."""
         return self.site.values
 
-    def answer(self, attributions: tuple[Tensor, ...]) -> Tensors:
-        """Give attributions the dtype of their input and the structure of the inputs as given.
+    def answer(self, attributions: tuple[Tensor, ...], cause: str = "the model's gradient is") -> Tensors:
+        """Give attributions the floating dtype of their input and the structure of the inputs as given.
 
-        NaN and infinite values are not hidden: a warning names their input.
+        NaN and infinite values are not hidden: a warning names their input, and what ``cause`` says is not finite.
         """
         for name, value in zip(names_of("inputs", self.template), attributions, strict=True):
             wrong = int((~torch.isfinite(value)).sum())
             if wrong:
                 notify(
                     NonFiniteWarning,
-                    f"{wrong} of {value.numel()} attributions of {name} are NaN or infinite: the model's gradient is"
-                    " not finite there (a division by zero, the root or logarithm of zero, an overflow).",
+                    f"{wrong} of {value.numel()} attributions of {name} are NaN or infinite: {cause} not"
+                    " finite there (a division by zero, the root or logarithm of zero, an overflow).",
                 )
-        cast = [value.to(x.dtype) for value, x in zip(attributions, self.inputs, strict=True)]
+        cast = [
+            value.to(x.dtype) if x.is_floating_point() else value
+            for value, x in zip(attributions, self.inputs, strict=True)
+        ]
         return like(self.template, cast)

@@ -1,0 +1,232 @@
+"""The game: features are its players, and the value of a coalition is the output when only it is there.
+
+A value of the inputs that belongs to a feature outside the coalition has its baseline's value instead. It is
+replaced by selection, never by arithmetic, so that NaN and infinite values stay with their own feature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.futures import Future
+
+from pellucid._core.forward import ForwardEvaluator
+from pellucid._core.masks import Features, Layout
+from pellucid._core.model import borrowed
+from pellucid._core.progress import Progress
+from pellucid._core.site import Question
+from pellucid.errors import invalid_value
+from pellucid.typing import Tensors
+
+SPARSE = 8
+"""Coalitions that lack less than one in so many values are made by index, others by a mask over all values."""
+
+
+@dataclass(frozen=True)
+class Coalitions:
+    """The inputs under coalitions.
+
+    Attributes:
+        members: bool, shape (coalitions, features).
+        features: the features of the inputs.
+        inputs: the inputs.
+        baselines: one per input, with 1 or N rows.
+        layouts: where the values of each feature lie, per input; ``None`` where examples differ.
+    """
+
+    members: Tensor
+    features: Features
+    inputs: tuple[Tensor, ...]
+    baselines: tuple[Tensor, ...]
+    layouts: tuple[Layout | None, ...]
+
+    @property
+    def samples(self) -> int:
+        """Number of coalitions."""
+        return len(self.members)
+
+    def values(self, samples: slice, examples: Tensor) -> tuple[Tensor, ...]:
+        """Put baselines in place of what is not in the coalition."""
+        members = self.members[samples]
+        return tuple(self._of(i, members, examples) for i in range(len(self.inputs)))
+
+    def _of(self, i: int, members: Tensor, examples: Tensor) -> Tensor:
+        x = self.inputs[i][examples.to(self.inputs[i].device)]
+        base = self.baselines[i]
+        base = base[examples.to(base.device)] if base.shape[0] > 1 else base
+        layout = self.layouts[i]
+        if layout is not None:
+            lacking, features = (~members).nonzero(as_tuple=True)
+            which, places = layout.places(features)
+            if len(places) * SPARSE < len(members) * x[0].numel():
+                return replaced(x, base, lacking.to(which.device)[which], places, len(members))
+        kept = self.features.kept(i, members.to(x.device), examples)
+        return torch.where(kept, x, base).expand(len(members), *x.shape)
+
+
+def replaced(x: Tensor, base: Tensor, rows: Tensor, places: Tensor, samples: int) -> Tensor:
+    """Copy inputs and put baselines at chosen places.
+
+    Args:
+        x: inputs, shape (N, ...).
+        base: baselines with 1 or N rows.
+        rows: numbers of copies.
+        places: for each of these, which value of an example gets its baseline.
+        samples: number of copies.
+
+    Returns:
+        Tensor of shape (samples, N, ...).
+    """
+    copies = x.repeat(samples, *(1,) * (x.dim() - 1)).reshape(samples, len(x), -1)
+    flat = base.reshape(len(base), -1)
+    values = flat if flat.shape[1] == 1 else flat[:, places.to(flat.device)]
+    every = torch.arange(len(x), device=x.device)
+    copies[rows.to(x.device)[:, None], every, places.to(x.device)[:, None]] = values.T.expand(len(places), len(x))
+    return copies.reshape(samples, *x.shape)
+
+
+class Game:
+    """A question as a game between the features of its inputs; made by ``playing``."""
+
+    def __init__(self, evaluator: ForwardEvaluator, baselines: tuple[Tensor, ...], features: Features) -> None:
+        """Prepare; nothing is evaluated yet."""
+        self.evaluator = evaluator
+        self.question = evaluator.question
+        self.baselines = baselines
+        self.features = features
+
+    @property
+    def players(self) -> int:
+        """Number of features."""
+        return self.features.count
+
+    @cached_property
+    def full(self) -> Tensor:
+        """Value of the coalition of all features: the explained values at the inputs, shape (*value_shape).
+
+        That is (N,) with a target or one value per example, (N, *outputs) without a target, and one value or one
+        per output where the function does not give one row per example.
+        """
+        score = self.evaluator.score()
+        if self.features.per_example and (score.dim() == 0 or len(score) != self.question.site.examples):
+            raise invalid_value(
+                "feature_mask",
+                "with one row per example",
+                f"the function returns {len(score)} value(s) for {self.question.site.examples} examples together",
+                "a mask with one row",
+            )
+        return score
+
+    @cached_property
+    def empty(self) -> Tensor:
+        """Value of the empty coalition: the explained values at the baselines."""
+        return self._evaluate(torch.zeros(1, self.players, dtype=torch.bool))[0]
+
+    def values(self, coalitions: Tensor, repeats: bool = True) -> Tensor:
+        """Evaluate coalitions; equal ones once, and the full one not at all.
+
+        Args:
+            coalitions: bool, shape (m, players); True where a feature keeps the input's value.
+            repeats: whether equal ones may be among them; ``False`` saves looking for them.
+
+        Returns:
+            Explained values in float64, shape (m, *value_shape).
+        """
+        return self.begin(coalitions, repeats)[1]()
+
+    def begin(self, coalitions: Tensor, repeats: bool = True) -> tuple[list[Future[Any]], Callable[[], Tensor]]:
+        """Evaluate coalitions as ``values`` does, as far as the function does not return futures.
+
+        Returns:
+            The futures, and what gives the values when these are done.
+        """
+        full = self.full
+        chosen, place = distinct(coalitions) if repeats else (coalitions, torch.arange(len(coalitions)))
+        known = chosen.all(1)
+        futures, finish = self._begin(chosen[~known])
+
+        def values() -> Tensor:
+            found = torch.empty(len(chosen), *full.shape, dtype=full.dtype, device=full.device)
+            found[known.to(full.device)] = full
+            found[~known.to(full.device)] = finish()
+            return found[place.to(full.device)]
+
+        return futures, values
+
+    def _evaluate(self, coalitions: Tensor) -> Tensor:
+        return self._begin(coalitions)[1]()
+
+    def _begin(self, coalitions: Tensor) -> tuple[list[Future[Any]], Callable[[], Tensor]]:
+        perturbed = Coalitions(coalitions, self.features, self.question.inputs, self.baselines, self._layouts)
+        return self.evaluator.begin(perturbed)
+
+    @cached_property
+    def _layouts(self) -> tuple[Layout | None, ...]:
+        return tuple(self.features.layout(i) for i in range(len(self.question.inputs)))
+
+    def attributions(self, per_player: Tensor) -> Tensors:
+        """Give each value of the inputs what its feature has.
+
+        Args:
+            per_player: shape (players, *value_shape).
+
+        Returns:
+            Tensors of shape (*value_shape, *features of the input) in the structure of the inputs, in the input's
+            floating dtype, or the output's where the input has none.
+        """
+        return self.question.answer(self.spread(per_player), "a difference of the function's values is")
+
+    def spread(self, per_player: Tensor) -> tuple[Tensor, ...]:
+        """Do as ``attributions``, in float64 and with a tuple in any case."""
+        inputs = self.question.inputs
+        return tuple(self.features.spread(i, per_player).to(x.device) for i, x in enumerate(inputs))
+
+
+@contextmanager
+def playing(
+    question: Question, baselines: tuple[Tensor, ...], features: Features, cap: int | None, bar: Progress
+) -> Iterator[Game]:
+    """Borrow the model for a game.
+
+    Args:
+        question: what is asked (``accept_question(..., any_values=True)``).
+        baselines: values of features outside a coalition (``accept_baselines(..., any_values=True)``).
+        features: the players (``accept_features``).
+        cap: coalitions of the whole batch per forward pass at most, chosen by the library if ``None``.
+        bar: counts evaluated rows.
+
+    Yields:
+        The game.
+    """
+    with borrowed(question.site.forward, question.inputs[0].device):
+        others = tuple(b.expand(len(b), *x.shape[1:]) for b, x in zip(baselines, question.inputs, strict=True))
+        yield Game(ForwardEvaluator(question, cap, others, bar), baselines, features)
+
+
+def distinct(coalitions: Tensor) -> tuple[Tensor, Tensor]:
+    """Find the distinct coalitions, in the order of their first occurrence, and the place of each among them."""
+    place = torch.zeros(len(coalitions), dtype=torch.long, device=coalitions.device)
+    for word in _packed(coalitions).unbind(1):
+        _, number = torch.unique(word, return_inverse=True)
+        _, place = torch.unique(place * len(coalitions) + number, return_inverse=True)
+    count = int(place.max()) + 1 if len(place) else 0
+    if count == len(coalitions):
+        return coalitions, torch.arange(count, device=coalitions.device)
+    every = torch.arange(len(place), device=place.device)
+    first = torch.full((count,), len(place), device=place.device).scatter_reduce_(0, place, every, "amin")
+    order = first.argsort()
+    return coalitions[first[order]], order.argsort()[place]
+
+
+def _packed(coalitions: Tensor) -> Tensor:
+    """Pack each row of truth values into integers of 64 bits."""
+    padded = torch.nn.functional.pad(coalitions, (0, -coalitions.shape[1] % 64)).contiguous()
+    eights = padded.view(torch.uint8).view(torch.int64)  # a byte per player
+    packed = (eights * 0x0102040810204080 >> 56) & 0xFF  # the product gathers the lowest bits of the bytes on top
+    return packed.to(torch.uint8).view(torch.int64)
