@@ -56,6 +56,12 @@ class Pairs:
         return len(self.coalitions) == all_pairs(players)
 
 
+def default_budget(players: int) -> int:
+    """Coalitions that regressions evaluate by default: 20 per player, 256 at least, all if there are no more."""
+    most = max(256, 20 * players)
+    return min(2**players, most) if players < 63 else most
+
+
 def all_pairs(players: int) -> int:
     """Count the pairs of a coalition that is neither empty nor full and its complement."""
     return 2 ** (players - 1) - 1
@@ -125,8 +131,8 @@ def draw_pairs(players: int, count: int, seed: int) -> Pairs:
 def _first_of(players: int, size: int, count: int, seed: int) -> Tensor:
     """The first coalitions of the stream of one size."""
     total = pairs_of_size(players, size)
-    if count == total:
-        return _enumerated(players, size) if total <= ENUMERATED else _enumerate(players, size)
+    if count == total > ENUMERATED:
+        return _enumerate(players, size)
     generator = generator_of((seed + size * 0x9E3779B97F4A7C15) % 2**63)
     if total <= ENUMERATED:
         return _enumerated(players, size)[torch.randperm(total, generator=generator)[:count]]

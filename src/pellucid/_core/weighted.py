@@ -41,10 +41,13 @@ class Design:
         """
         root = weights.sqrt()[:, None]
         rows = design * root
+        if len(rows) + (null is not None) < rows.shape[1]:
+            influence = torch.linalg.pinv(rows, rtol=1e-10)
+            return cls(root, rows, influence, 1 - (rows * influence.T).sum(1), determined=False)
         gram = rows.T @ rows
         if null is not None:
             gram = gram + torch.outer(null, null) * (gram.diagonal().mean() / null.square().sum())
-        inverse, determined = _inverse(gram, len(rows) + (null is not None))
+        inverse, determined = _inverse(gram)
         influence = inverse @ rows.T
         return cls(root, rows, influence, 1 - (rows * influence.T).sum(1), determined)
 
@@ -63,11 +66,10 @@ class Design:
         return values - self.rows @ (self.influence @ values)
 
 
-def _inverse(gram: Tensor, rows: int) -> tuple[Tensor, bool]:
+def _inverse(gram: Tensor) -> tuple[Tensor, bool]:
     """The inverse, or where there is none, the pseudo-inverse."""
-    if rows >= len(gram):
-        factor, failed = torch.linalg.cholesky_ex(gram)
-        pivots = factor.diagonal()
-        if not failed and bool(pivots.min() > 1e-6 * pivots.max()):
-            return torch.cholesky_inverse(factor), True
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    pivots = factor.diagonal()
+    if not failed and bool(pivots.min() > 1e-6 * pivots.max()):
+        return torch.cholesky_inverse(factor), True
     return torch.linalg.pinv(gram, rtol=1e-10, hermitian=True), False
