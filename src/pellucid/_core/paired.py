@@ -77,6 +77,8 @@ def evaluate_pairs(
     """
     seed = begin if isinstance(begin, int) else begin.seed
     pairs = draw_pairs(players, (coalitions - ENDS) // 2, seed)
+    if isinstance(begin, PairValues) and len(pairs.coalitions) <= len(begin.pairs.coalitions):
+        return begin
     if isinstance(begin, int):
         both = torch.cat([torch.zeros(1, players, dtype=torch.bool), pairs.coalitions, ~pairs.coalitions])
         found = values(both).cpu()
@@ -86,9 +88,9 @@ def evaluate_pairs(
     if not torch.equal(pairs.coalitions[known], begin.pairs.coalitions[old]):  # one of them is a list of all
         known, old = torch.zeros_like(known), torch.zeros_like(old)
     fresh = pairs.coalitions[~known]
-    found = values(torch.cat([fresh, ~fresh])).cpu() if len(fresh) else begin.first[:0].repeat(2, *begin.full.shape)
+    found = values(torch.cat([fresh, ~fresh])).cpu()
     parts = []
-    for part, before in zip(found.chunk(2) if len(fresh) else (found, found), (begin.first, begin.second), strict=True):
+    for part, before in zip(found.chunk(2), (begin.first, begin.second), strict=True):
         whole = torch.empty(len(pairs.coalitions), *part.shape[1:], dtype=part.dtype)
         whole[known], whole[~known] = before[old], part
         parts.append(whole)
