@@ -17,7 +17,14 @@ from tests.cases import CASES
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 LINES, STATEMENTS, PARAMETERS = 500, 50, 7
-PRESETS = {"attribute", "explain", "visualize_image_attr", "visualize_image_attr_multiple", "attention"}
+PRESETS = {
+    "attribute",
+    "attribute_future",
+    "explain",
+    "visualize_image_attr",
+    "visualize_image_attr_multiple",
+    "attention",
+}
 """Functions whose parameters are fixed by compatibility (also with torch's own), or are the settings of a call."""
 
 every_file = pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -34,6 +34,16 @@ ARGUMENTS: dict[str, str] = {
     " (N,), a list of ints or a list of tuples.",
     "additional_forward_args": "Further arguments of the model, one or a tuple, that are not explained. Tensors with N"
     " rows follow their examples; wrap one that does not in pellucid.shared.",
+    "feature_mask": "Integer ids, equal ones for values that are one feature: a tensor that broadcasts to the input"
+    " with its last dimensions aligned and with 1 or N rows, or a tuple with one per input. None makes every value a"
+    " feature.",
+    "share_ids": "Whether an id in the masks of several inputs means one feature, which they lose together.",
+    "perturbations_per_eval": "Perturbed copies of the batch per forward pass at most; None leaves the choice to the"
+    " library.",
+    "max_evals": "Coalitions evaluated at most, each for the whole batch; None sets no limit but that of n_samples, or"
+    " with tolerance one of 20,000 samples.",
+    "start_from": "State of an earlier call with the same arguments, found in the report of a pellucid.recording()"
+    " block (report.state): n_samples more are drawn, and the result is that of both calls together.",
     "n_steps": "Number of points on the path.",
     "method": "Quadrature: riemann_left, riemann_right, riemann_middle, riemann_trapezoid or gausslegendre.",
     "internal_batch_size": "Rows per forward pass at most; None leaves the choice to the library.",

@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pellucid._core import report
 from pellucid._core.batching import Block, RowLimit
 from pellucid._core.expansion import NotExpandableError, appended, compared, require_rows, run_blocks, run_plain
+from pellucid._core.model import borrowed
 from pellucid._core.output import Target, any_output, select
 from pellucid._core.progress import Progress
 from pellucid._core.site import Question
@@ -58,6 +59,7 @@ class ForwardEvaluator:
         self.bar = bar
         self.all = torch.arange(self.site.examples)
         self.limit = RowLimit.of(question.inputs, None if cap is None else cap * self.site.examples)
+        self.futures = False
         self._plain: Tensor | None = None
         self._checked = False
         self._differentiates = False
@@ -77,7 +79,12 @@ class ForwardEvaluator:
 
     def _whole_pass(self, values: tuple[Tensor, ...]) -> Any:
         report.count(self.site.examples)
-        return run_plain(self.site.run_whole, values)
+        return self._noted(run_plain(self.site.run_whole, values))
+
+    def _noted(self, output: Any) -> Any:
+        """Note whether the function returns futures."""
+        self.futures = self.futures or isinstance(output, Future)
+        return output
 
     # -- samples
 
@@ -136,7 +143,7 @@ class ForwardEvaluator:
             return self._whole_pass(tuple(v[0] for v in values))
         rows = tuple(self._own(v.flatten(0, 1), x) for v, x in zip(values, self.question.inputs, strict=True))
         if self._checked:
-            return self._rows_pass(rows, examples, block.shape[0])
+            return self._noted(self._rows_pass(rows, examples, block.shape[0]))
         require_rows(self.outputs(), self.site.examples)
         known = self.outputs()[examples.to(self.outputs().device)]
         beside = tuple(
@@ -196,6 +203,19 @@ class ForwardEvaluator:
             yield
         if largest.bytes:  # nothing is seen of a function that computes elsewhere
             self.limit.learn(LIVE * largest.bytes, rows)
+
+
+@contextmanager
+def perturbing(
+    question: Question, cap: int | None, others: tuple[Tensor, ...], bar: Progress
+) -> Iterator[ForwardEvaluator]:
+    """Borrow the model for evaluations at perturbed inputs; the arguments are those of ``ForwardEvaluator``.
+
+    Yields:
+        The evaluator.
+    """
+    with borrowed(question.site.forward, question.inputs[0].device):
+        yield ForwardEvaluator(question, cap, others, bar)
 
 
 def explained(output: Tensor, target: Target) -> Tensor:

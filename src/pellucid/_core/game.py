@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 from torch.futures import Future
 
-from pellucid._core.forward import ForwardEvaluator
+from pellucid._core.forward import ForwardEvaluator, perturbing
 from pellucid._core.masks import Features, Layout
-from pellucid._core.model import borrowed
 from pellucid._core.progress import Progress
 from pellucid._core.site import Question
 from pellucid.errors import invalid_value
@@ -170,22 +169,31 @@ class Game:
     def _layouts(self) -> tuple[Layout | None, ...]:
         return tuple(self.features.layout(i) for i in range(len(self.question.inputs)))
 
-    def attributions(self, per_player: Tensor) -> Tensors:
+    def attributions(self, per_player: Tensor, flat: bool = False) -> Tensors:
         """Give each value of the inputs what its feature has.
 
         Args:
             per_player: shape (players, *value_shape).
+            flat: whether the dimensions of the explained values become one, so that there is a row for each.
 
         Returns:
             Tensors of shape (*value_shape, *features of the input) in the structure of the inputs, in the input's
             floating dtype, or the output's where the input has none.
         """
-        return self.question.answer(self.spread(per_player), "a difference of the function's values is")
+        return answered(self.evaluator, self.spread(per_player, flat))
 
-    def spread(self, per_player: Tensor) -> tuple[Tensor, ...]:
+    def spread(self, per_player: Tensor, flat: bool = False) -> tuple[Tensor, ...]:
         """Do as ``attributions``, in float64 and with a tuple in any case."""
-        inputs = self.question.inputs
-        return tuple(self.features.spread(i, per_player).to(x.device) for i, x in enumerate(inputs))
+        found = [self.features.spread(i, per_player).to(x.device) for i, x in enumerate(self.question.inputs)]
+        return tuple(value.flatten(0, per_player.dim() - 2) for value in found) if flat else tuple(found)
+
+
+def answered(evaluator: ForwardEvaluator, attributions: tuple[Tensor, ...]) -> Tensors:
+    """Give attributions the structure of the inputs and a floating dtype: the input's, or else the output's."""
+    dtype = evaluator.outputs().dtype
+    inputs = evaluator.question.inputs
+    cast = [a if x.is_floating_point() else a.to(dtype) for a, x in zip(attributions, inputs, strict=True)]
+    return evaluator.question.answer(tuple(cast), "a difference of the function's values is")
 
 
 @contextmanager
@@ -204,9 +212,13 @@ def playing(
     Yields:
         The game.
     """
-    with borrowed(question.site.forward, question.inputs[0].device):
-        others = tuple(b.expand(len(b), *x.shape[1:]) for b, x in zip(baselines, question.inputs, strict=True))
-        yield Game(ForwardEvaluator(question, cap, others, bar), baselines, features)
+    with perturbing(question, cap, expanded(baselines, question.inputs), bar) as evaluator:
+        yield Game(evaluator, baselines, features)
+
+
+def expanded(baselines: tuple[Tensor, ...], inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Give baselines the shape of an example, in 1 or N rows."""
+    return tuple(b.expand(len(b), *x.shape[1:]) for b, x in zip(baselines, inputs, strict=True))
 
 
 def distinct(coalitions: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,13 +10,17 @@ from pellucid.attr.attribution import (
 )
 from pellucid.attr.deep_lift import DeepLift
 from pellucid.attr.deep_lift_shap import DeepLiftShap
+from pellucid.attr.feature_ablation import FeatureAblation
+from pellucid.attr.feature_permutation import FeaturePermutation
 from pellucid.attr.gradient_shap import GradientShap
 from pellucid.attr.guided import Deconvolution, GuidedBackprop
 from pellucid.attr.input_x_gradient import InputXGradient
 from pellucid.attr.integrated_gradients import IntegratedGradients
 from pellucid.attr.lrp import LRP
 from pellucid.attr.noise_tunnel import NoiseTunnel
+from pellucid.attr.occlusion import Occlusion
 from pellucid.attr.saliency import Saliency
+from pellucid.attr.shapley_values import ShapleyValues, ShapleyValueSampling
 
 __all__ = [
     "LRP",
@@ -24,6 +28,8 @@ __all__ = [
     "Deconvolution",
     "DeepLift",
     "DeepLiftShap",
+    "FeatureAblation",
+    "FeaturePermutation",
     "GradientAttribution",
     "GradientShap",
     "GuidedBackprop",
@@ -32,7 +38,10 @@ __all__ = [
     "LayerAttribution",
     "NeuronAttribution",
     "NoiseTunnel",
+    "Occlusion",
     "PerturbationAttribution",
     "Saliency",
+    "ShapleyValueSampling",
+    "ShapleyValues",
     "visualization",
 ]

@@ -30,6 +30,8 @@ class Attribution(ABC):
     _completeness: ClassVar[bool] = False
     takes_distribution: ClassVar[bool] = False
     """Whether ``baselines`` are rows to draw from or to average over, instead of one reference per example."""
+    takes_any_values: ClassVar[bool] = False
+    """Whether inputs may hold integers, truth values, NaN and infinite values, since nothing is differentiated."""
 
     @documented()
     def __init__(self, forward_func: ForwardFunction) -> None:
@@ -120,6 +122,8 @@ class GradientAttribution(Attribution):
 
 class PerturbationAttribution(Attribution):
     """Interface of methods that change inputs and look at what happens to the output."""
+
+    takes_any_values = True
 
     @property
     def multiplies_by_inputs(self) -> bool:
