@@ -23,7 +23,7 @@ from pellucid._core.weighted import TINY, Design
 
 LARGEST = 512
 """Pairs, or sets of three, up to which the control is computed: its cost grows with the cube of the fewer ones."""
-BELIEFS = tuple(8.0**k for k in range(-4, 3))
+BELIEFS = (1 / 256, 1 / 16, 1.0, 16.0)
 """Noise variances that are tried, relative to the prior's."""
 
 
@@ -52,43 +52,78 @@ def third_order(coalitions: Tensor, design: Design, residuals: Tensor) -> Contro
     """
     count, players = coalitions.shape
     slack = design.slack.clamp(min=TINY)[:, None]
-    plain = Control(torch.zeros_like(residuals[:players]), residuals / slack)
+    change, left_out = torch.zeros_like(residuals[:players]), residuals / slack
     if players < 3 or min(count, math.comb(players, 3)) > LARGEST:
-        return plain
+        return Control(change, left_out)
     signs = coalitions.double() * 2 - 1
-    rows = _triples(signs) * design.root if count > LARGEST else None
-    kernel = rows @ rows.T if rows is not None else _kernel(signs) * design.root * design.root.T
-    sizes, modes = _modes(design, kernel, rows)
-    parts = modes.T @ residuals
-    scale = sizes.sum() / count
-    best, left_out = plain.left_out.square().sum(0), plain.left_out
-    dual = torch.zeros_like(parts)
+    smoother = _Features.of(signs, design) if count > LARGEST else _Pairs.of(signs, design)
+    best, weights = left_out.square().sum(0), torch.zeros_like(residuals)
     for belief in BELIEFS:
-        kept = sizes / (sizes + belief * scale)
-        found = (residuals - modes @ (kept[:, None] * parts)) / (slack - (modes.square() @ kept)[:, None]).clamp(
-            min=TINY
-        )
-        score = found.square().sum(0)
+        found, diagonal = smoother.fitted(residuals, belief)
+        without = (residuals - found) / (slack - diagonal[:, None]).clamp(min=TINY)
+        score = without.square().sum(0)
         better = score < best
         best = torch.where(better, score, best)
-        left_out = torch.where(better, found, left_out)
-        dual = torch.where(better, parts / (sizes + belief * scale)[:, None], dual)
-    weights = modes @ dual
-    change = _shapley(signs, weights * design.root) - design.influence @ (kernel @ weights)
-    return Control(change, left_out)
+        left_out = torch.where(better, without, left_out)
+        weights = torch.where(better, (residuals - found) / (belief * smoother.scale), weights)
+    values = _shapley(signs, weights * design.root)
+    return Control(values - design.influence @ smoother.times(weights), left_out)
 
 
-def _modes(design: Design, kernel: Tensor, rows: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Eigenvalues and eigenvectors of the kernel without what the regression explains itself."""
-    if rows is None:
+class _Pairs(NamedTuple):
+    """Ridge regression on the interactions by the kernel of the pairs.
+
+    Attributes:
+        kernel: of the weighted pairs.
+        apart: the same without what the additive regression explains itself.
+        scale: mean variance of the control at a pair.
+    """
+
+    kernel: Tensor
+    apart: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of(cls, signs: Tensor, design: Design) -> _Pairs:
+        kernel = _kernel(signs) * design.root * design.root.T
         apart = design.left_over(design.left_over(kernel).T)
-        sizes, modes = torch.linalg.eigh(apart)
-    else:
-        features = design.left_over(rows)
-        sizes, vectors = torch.linalg.eigh(features.T @ features)
-        modes = features @ vectors / sizes.clamp(min=TINY * float(sizes[-1])).sqrt()
-    kept = sizes > TINY * sizes[-1]
-    return sizes[kept], modes[:, kept]
+        return cls(kernel, apart, apart.diagonal().mean().clamp(min=TINY))
+
+    def fitted(self, residuals: Tensor, belief: float) -> tuple[Tensor, Tensor]:
+        """Fit residuals of the regression; also how much of its own fit each pair makes."""
+        noise = belief * self.scale
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(self.apart + noise * torch.eye(len(self.apart)).double()))
+        return residuals - noise * (inverse @ residuals), 1 - noise * inverse.diagonal()
+
+    def times(self, weights: Tensor) -> Tensor:
+        """The control that weights of the pairs make, at the pairs."""
+        return self.kernel @ weights
+
+
+class _Features(NamedTuple):
+    """Ridge regression on the interactions one by one, for more pairs than interactions."""
+
+    rows: Tensor
+    apart: Tensor
+    gram: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of(cls, signs: Tensor, design: Design) -> _Features:
+        rows = _triples(signs) * design.root
+        apart = design.left_over(rows)
+        return cls(rows, apart, apart.T @ apart, apart.square().sum(1).mean().clamp(min=TINY))
+
+    def fitted(self, residuals: Tensor, belief: float) -> tuple[Tensor, Tensor]:
+        """As for pairs."""
+        noise = belief * self.scale
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(self.gram + noise * torch.eye(len(self.gram)).double()))
+        influence = self.apart @ inverse
+        return influence @ (self.apart.T @ residuals), (influence * self.apart).sum(1)
+
+    def times(self, weights: Tensor) -> Tensor:
+        """As for pairs."""
+        return self.rows @ (self.rows.T @ weights)
 
 
 def _kernel(signs: Tensor) -> Tensor:
@@ -102,7 +137,7 @@ def _kernel(signs: Tensor) -> Tensor:
 
 
 def _cubic(product: Tensor, players: int) -> Tensor:
-    return (product**3 - (3 * players - 2) * product) / 6
+    return (product * product - (3 * players - 2)) * product / 6
 
 
 def _triples(signs: Tensor) -> Tensor:
