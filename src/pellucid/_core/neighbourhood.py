@@ -103,13 +103,18 @@ class ExponentialKernel:
         return (-squared / (2 * self.width**2)).exp()
 
     def of_coalitions(
-        self, coalitions: Tensor, features: Features, inputs: tuple[Tensor, ...], baselines: tuple[Tensor, ...]
+        self,
+        coalitions: Tensor,
+        features: Features,
+        inputs: tuple[Tensor, ...],
+        baselines: tuple[Tensor, ...],
+        per_example: bool,
     ) -> Tensor:
-        """Compare each input with itself under coalitions, shape (coalitions, N)."""
+        """Compare each input, or the batch as one, with itself under coalitions: shape (coalitions, N or 1)."""
         pairs = [(_finite(x), _finite(b.expand_as(x))) for x, b in zip(inputs, baselines, strict=True)]
-        kept = features_sums(features, [x * x for x, _ in pairs])
-        mixed = features_sums(features, [x * b for x, b in pairs])
-        gone = features_sums(features, [b * b for _, b in pairs])
+        products = [[x * x for x, _ in pairs], [x * b for x, b in pairs], [b * b for _, b in pairs]]
+        sums = [feature_sums(features, values) for values in products]
+        kept, mixed, gone = sums if per_example else [s.sum(0, keepdim=True) for s in sums]
         if self.mode == "euclidean":
             zero = torch.zeros(1, dtype=torch.float64)
             return self.of(zero, zero, (~coalitions).double() @ (kept - 2 * mixed + gone).clamp(min=0).T)
@@ -127,7 +132,7 @@ def _flat(value: object) -> Tensor:
     return torch.cat([_finite(part).flatten() for part in parts if isinstance(part, Tensor)])
 
 
-def features_sums(features: Features, values: list[Tensor]) -> Tensor:
+def feature_sums(features: Features, values: list[Tensor]) -> Tensor:
     """Sum the values of each feature, shape (N, features); one tensor of shape (N, ...) per input."""
     examples = len(values[0])
     sums = torch.zeros(examples, features.count, dtype=torch.float64)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core.expansion import agree
+from pellucid._core.game import Game
 from pellucid._core.pairs import Pairs, all_pairs, draw_pairs
 from pellucid._core.report import notify
 from pellucid.errors import SamplingWarning, invalid_value
@@ -44,8 +45,7 @@ class PairValues:
     empty: Tensor
     seed: int
 
-    @property
-    def coalitions(self) -> int:
+    def __len__(self) -> int:
         """How many coalitions were evaluated, all players and none included."""
         return 2 * len(self.first) + ENDS
 
@@ -113,13 +113,12 @@ def check_size(players: int, coalitions: int) -> None:
         )
 
 
-def check_same(before: PairValues, players: int, full: Tensor) -> None:
-    """Refuse to continue with values of another game."""
-    same = before.pairs.coalitions.shape[1] == players and agree(before.full, full.double().cpu())
-    if not same:
+def check_same(players: int, full: Tensor, game: Game) -> None:
+    """Refuse to continue with values of a game of other players, or with another value of all of them."""
+    if players != game.players or not agree(full, game.full.double().cpu()):
         raise invalid_value(
             "start_from",
-            f"about {before.pairs.coalitions.shape[1]} features with other values",
+            f"about {players} features with other values",
             "the model, inputs, baselines, target or mask differ from those that it was made with",
             "the state of a call with the same arguments",
         )

@@ -48,6 +48,8 @@ class Report:
         delta: completeness error, shape (N,), of the last method that has one: the sum of its attributions minus
             what they should sum to.
         standard_error: standard errors of the last sampling method, shaped like its attributions.
+        fit: weighted R^2 of the last local surrogate, shaped like the explained values: the share of their variance
+            that it explains.
         samples: random draws (orders, coalitions, permutations) that the last sampling method took.
         state: what the last method that can be continued takes as ``start_from``.
         n_steps: integration steps that the last path method took, per example where they differ.
@@ -62,6 +64,7 @@ class Report:
     notices: list[Notice] = field(default_factory=list)
     delta: Tensor | None = None
     standard_error: tuple[Tensor, ...] | None = None
+    fit: Tensor | None = None
     samples: int | None = None
     state: object = None
     n_steps: int | Tensor | None = None
@@ -116,6 +119,7 @@ def check(
     *,
     delta: Tensor | None = None,
     standard_error: tuple[Tensor, ...] | None = None,
+    fit: Tensor | None = None,
     samples: int | None = None,
     state: object = None,
     n_steps: int | Tensor | None = None,

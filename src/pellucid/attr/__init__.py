@@ -16,6 +16,8 @@ from pellucid.attr.gradient_shap import GradientShap
 from pellucid.attr.guided import Deconvolution, GuidedBackprop
 from pellucid.attr.input_x_gradient import InputXGradient
 from pellucid.attr.integrated_gradients import IntegratedGradients
+from pellucid.attr.kernel_shap import KernelShap
+from pellucid.attr.lime import Lime, LimeBase, get_exp_kernel_similarity_function
 from pellucid.attr.lrp import LRP
 from pellucid.attr.noise_tunnel import NoiseTunnel
 from pellucid.attr.occlusion import Occlusion
@@ -35,7 +37,10 @@ __all__ = [
     "GuidedBackprop",
     "InputXGradient",
     "IntegratedGradients",
+    "KernelShap",
     "LayerAttribution",
+    "Lime",
+    "LimeBase",
     "NeuronAttribution",
     "NoiseTunnel",
     "Occlusion",
@@ -43,5 +48,6 @@ __all__ = [
     "Saliency",
     "ShapleyValueSampling",
     "ShapleyValues",
+    "get_exp_kernel_similarity_function",
     "visualization",
 ]

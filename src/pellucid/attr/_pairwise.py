@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from pellucid._core.anytime import accept_effort
-from pellucid._core.door import accept_count, accept_optional_count
+from pellucid._core.door import accept_count
 from pellucid._core.game import Game
 from pellucid._core.paired import (
     Budget,
@@ -19,11 +19,12 @@ from pellucid._core.paired import (
     check_size,
     evaluate_pairs,
 )
-from pellucid._core.random import draw_seeds
 from pellucid._core.regression import Estimate
 from pellucid._core.report import notify
 from pellucid._core.sampling import warn_if_noisy
-from pellucid.errors import SamplingWarning, invalid_type
+from pellucid.errors import SamplingWarning, invalid_type, invalid_value
+
+State = TypeVar("State")
 
 TOLERANCE = "Sampling goes on until no standard error is larger, in the units of the output; None stops after n_samples."
 """What the argument means for methods that sample."""
@@ -31,32 +32,14 @@ LEAST = 4
 """All features, none, and a pair."""
 
 
-@dataclass(frozen=True)
-class PairsEffort:
-    """How long to sample pairs, and from where.
-
-    Attributes:
-        budget: how many coalitions.
-        begin: what is known.
-    """
-
-    budget: Budget
-    begin: PairValues | None
-
-    @property
-    def samples(self) -> int:
-        """Coalitions that are evaluated in this call at least, less the one of all features."""
-        known = 0 if self.begin is None else self.begin.coalitions
-        return self.budget.first - known - (self.begin is None)
-
-
-def accept_pairs_effort(
+def accept_budget(
     players: int,
     n_samples: int,
     tolerance: float | None,
     max_evals: int | None,
-    start_from: object,
-) -> PairsEffort:
+    start_from: Any,
+    source: tuple[torch.Generator | None, int | None],
+) -> Budget:
     """Check how long to sample.
 
     Args:
@@ -64,53 +47,60 @@ def accept_pairs_effort(
         n_samples: coalitions to evaluate.
         tolerance: largest standard error to stop at.
         max_evals: coalitions to evaluate at most.
-        start_from: state of an earlier call, if any.
+        start_from: checked state of an earlier call, if any; it has ``coalitions``.
+        source: generator and seed, which go without such a state.
 
     Returns:
-        The effort.
+        The budget.
     """
-    if start_from is not None and not isinstance(start_from, PairValues):
-        raise invalid_type("start_from", f"a {type(start_from).__name__}", "it is no state", "report.state")
-    samples = accept_count("n_samples", n_samples, min(LEAST, 2**players))
-    ceiling = accept_optional_count("max_evals", max_evals)
-    if ceiling is not None:
-        accept_count("max_evals", ceiling, min(LEAST, 2**players))
+    least = min(LEAST, 2**players)
+    samples = accept_count("n_samples", n_samples, least)
+    ceiling = None if max_evals is None else accept_count("max_evals", max_evals, least)
     effort = accept_effort(samples, tolerance, ceiling)
-    known = 0 if start_from is None else start_from.coalitions
+    if start_from is not None and source != (None, None):
+        raise invalid_value(
+            "start_from", "given with a seed or generator", "it goes on with its own draws", "only one of them"
+        )
+    known = 0 if start_from is None else len(start_from)
     everything = all_coalitions(players)
     budget = Budget.of(min(samples, everything), known, effort.tolerance, ceiling)
     check_size(players, min(budget.first, everything))
-    return PairsEffort(budget, start_from)
+    return budget
+
+
+def accept_state(start_from: object, kind: type[State]) -> State | None:
+    """Check the state of an earlier call."""
+    if start_from is None or isinstance(start_from, kind):
+        return start_from
+    raise invalid_type(
+        "start_from",
+        f"a {type(start_from).__name__}",
+        "nothing can be continued with it",
+        "report.state of a call of this method",
+    )
 
 
 def sample_pairs(
-    game: Game,
-    effort: PairsEffort,
-    estimate: Callable[[PairValues], Estimate],
-    source: tuple[torch.Generator | None, int | None],
+    game: Game, budget: Budget, estimate: Callable[[PairValues], Estimate], begin: PairValues | int
 ) -> tuple[PairValues, Estimate]:
     """Evaluate pairs until the estimate is good enough.
 
     Args:
         game: what is played, by two features at least.
-        effort: how long to sample.
+        budget: how many coalitions.
         estimate: what is made of the pairs.
-        source: generator or seed of a new sample.
+        begin: what is known, or the seed of a new sample.
 
     Returns:
         The values of the pairs, and the estimate.
     """
-    begin: PairValues | int
-    if effort.begin is None:
-        (begin,) = draw_seeds(1, *source)
-    else:
-        check_same(effort.begin, game.players, game.full)
-        begin = effort.begin
-    count, everything = effort.budget.first, all_coalitions(game.players)
+    if isinstance(begin, PairValues):
+        check_same(begin.pairs.coalitions.shape[1], begin.full, game)
+    count, everything = budget.first, all_coalitions(game.players)
     while True:
         values = evaluate_pairs(_unrepeated(game), game.full, game.players, min(count, everything), begin)
         found = estimate(values)
-        count = effort.budget.next(values.coalitions, float(found.errors.max()), everything)
+        count = budget.next(len(values), float(found.errors.max()), everything)
         if not count:
             return values, found
         check_size(game.players, count)
@@ -140,6 +130,6 @@ def warn_if_unsure(name: str, estimate: Estimate, coalitions: int) -> None:
         return
     notify(
         SamplingWarning,
-        f"{name}: {coalitions} coalitions do not determine the values of {len(estimate.values)} features; of all that"
-        f" fit, the ones nearest to each other were taken. Pass n_samples=None, or at least {4 * len(estimate.values)}.",
+        f"{name}: {coalitions} coalitions do not determine the values of {len(estimate.values)} features: others fit"
+        f" as well, and no error can be told. Pass n_samples=None, or at least {4 * len(estimate.values)}.",
     )

@@ -11,9 +11,18 @@ from pellucid._core.door import accept_question
 from pellucid._core.game import Game
 from pellucid._core.paired import PairValues
 from pellucid._core.pairs import default_budget
+from pellucid._core.random import draw_seeds
 from pellucid._core.regression import Estimate, shapley_regression
 from pellucid.attr._games import accept_game
-from pellucid.attr._pairwise import TOLERANCE, accept_pairs_effort, alone, per_feature, sample_pairs, warn_if_unsure
+from pellucid.attr._pairwise import (
+    TOLERANCE,
+    accept_budget,
+    accept_state,
+    alone,
+    per_feature,
+    sample_pairs,
+    warn_if_unsure,
+)
 from pellucid.attr.attribution import PerturbationAttribution
 from pellucid.docstrings import documented
 from pellucid.typing import BaselineLike, MaskLike, TargetLike, Tensors
@@ -65,7 +74,7 @@ class KernelShap(PerturbationAttribution):
         share_ids: bool = True,
         tolerance: float | None = None,
         max_evals: int | None = None,
-        start_from: object = None,
+        start_from: PairValues | None = None,
         generator: torch.Generator | None = None,
         seed: int | None = None,
     ) -> Tensors:
@@ -86,15 +95,16 @@ class KernelShap(PerturbationAttribution):
         setup = accept_game(question, baselines, feature_mask, share_ids, perturbations_per_eval)
         players = setup.features.count
         samples = default_budget(players) if n_samples is None else n_samples
-        effort = accept_pairs_effort(players, samples, tolerance, max_evals, start_from)
-        with setup.play(self.get_name(), show_progress, effort.samples) as game:
+        begin = accept_state(start_from, PairValues)
+        budget = accept_budget(players, samples, tolerance, max_evals, begin, (generator, seed))
+        origin = begin or draw_seeds(1, generator, seed)[0]
+        with setup.play(self.get_name(), show_progress, None if tolerance else budget.first - 1) as game:
             if players == 1:
                 return _shaped(game, alone(game), return_input_shape)
-            found, estimate = sample_pairs(game, effort, _shapley, (generator, seed))
-            report.check(samples=found.coalitions, state=found)
-            answer = _shaped(game, estimate, return_input_shape)
-            warn_if_unsure(self.get_name(), estimate, found.coalitions)
-        return answer
+            found, estimate = sample_pairs(game, budget, _shapley, origin)
+            report.check(samples=len(found), state=found)
+            warn_if_unsure(self.get_name(), estimate, len(found))
+            return _shaped(game, estimate, return_input_shape)
 
 
 def _shapley(found: PairValues) -> Estimate:
