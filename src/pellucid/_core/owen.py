@@ -9,18 +9,84 @@ values, instead of ``2^players``; random admissible orders, each with its revers
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from pellucid._core.random import generator_of
+from pellucid.errors import invalid_type, invalid_value
 
 Hierarchy: TypeAlias = "int | tuple[Hierarchy, ...]"
 """A player, or a group of players and groups."""
+
+
+def accept_hierarchy(value: Any, players: int) -> Hierarchy:
+    """Check a hierarchy of nested tuples or lists that holds the numbers of all players once."""
+    hierarchy = _accept_node(value)
+    found = players_in(hierarchy)
+    if sorted(found) != list(range(players)):
+        wrong = sorted(set(range(players)) ^ set(found)) or sorted({p for p in found if found.count(p) > 1})
+        raise invalid_value(
+            "hierarchy",
+            f"one of {len(found)} features",
+            f"each of the features 0 to {players - 1} is in it once, and {wrong[0]} is not",
+            "nested tuples such as ((0, 1), (2, 3))",
+        )
+    return hierarchy
+
+
+def _accept_node(value: Any) -> Hierarchy:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if not isinstance(value, tuple | list) or len(value) == 0:
+        raise invalid_type(
+            "hierarchy",
+            f"one that holds {value!r}",
+            "a group is a tuple of groups and features",
+            "nested tuples of ints such as ((0, 1), (2, 3))",
+        )
+    return tuple(_accept_node(child) for child in value)
+
+
+def quad_tree(height: int, width: int, depth: int = 3) -> tuple[Tensor, Hierarchy]:
+    """Split an image into quarters, these into quarters, and so on.
+
+    Args:
+        height: rows of pixels.
+        width: columns of pixels.
+        depth: how often it is split, where there is something to split.
+
+    Returns:
+        The feature mask of the smallest parts, shape (1, 1, height, width), and their hierarchy.
+
+    Example:
+        >>> from pellucid.attr import quad_tree
+        >>> mask, hierarchy = quad_tree(4, 4, depth=1)
+        >>> mask[0, 0]
+        tensor([[0, 0, 1, 1],
+                [0, 0, 1, 1],
+                [2, 2, 3, 3],
+                [2, 2, 3, 3]])
+        >>> hierarchy
+        (0, 1, 2, 3)
+    """
+    mask, count = torch.zeros(1, 1, height, width, dtype=torch.long), itertools.count()
+
+    def split(top: int, left: int, rows: int, columns: int, level: int) -> Hierarchy:
+        if level == 0 or rows * columns == 1:
+            number = next(count)
+            mask[:, :, top : top + rows, left : left + columns] = number
+            return number
+        upper, lefter = (rows + 1) // 2, (columns + 1) // 2
+        vertical = [(top, upper), (top + upper, rows - upper)]
+        horizontal = [(left, lefter), (left + lefter, columns - lefter)]
+        return tuple(split(t, x, h, w, level - 1) for t, h in vertical for x, w in horizontal if h and w)
+
+    return mask, split(0, 0, height, width, depth)
 
 
 def players_in(node: Hierarchy) -> list[int]:
@@ -104,16 +170,15 @@ def _subsets(count: int) -> Tensor:
     return (codes >> torch.arange(count)) % 2 == 1
 
 
-def admissible_order(hierarchy: Hierarchy, seed: int) -> list[int]:
+def admissible_order(hierarchy: Hierarchy, generator: torch.Generator) -> Tensor:
     """Draw an order of the players in which each group joins without anybody in between."""
-    generator = generator_of(seed)
 
     def shuffled(node: Hierarchy) -> list[int]:
         if isinstance(node, int):
             return [node]
         return [p for i in torch.randperm(len(node), generator=generator).tolist() for p in shuffled(node[i])]
 
-    return shuffled(hierarchy)
+    return torch.tensor(shuffled(hierarchy))
 
 
 def exact_owen_values(values: Callable[[Tensor], Tensor], hierarchy: Hierarchy) -> Tensor:

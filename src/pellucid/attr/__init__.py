@@ -21,7 +21,9 @@ from pellucid.attr.lime import Lime, LimeBase, get_exp_kernel_similarity_functio
 from pellucid.attr.lrp import LRP
 from pellucid.attr.noise_tunnel import NoiseTunnel
 from pellucid.attr.occlusion import Occlusion
+from pellucid.attr.owen_values import OwenValues, quad_tree
 from pellucid.attr.saliency import Saliency
+from pellucid.attr.shapley_interactions import ShapleyInteractions
 from pellucid.attr.shapley_values import ShapleyValues, ShapleyValueSampling
 
 __all__ = [
@@ -44,10 +46,13 @@ __all__ = [
     "NeuronAttribution",
     "NoiseTunnel",
     "Occlusion",
+    "OwenValues",
     "PerturbationAttribution",
     "Saliency",
+    "ShapleyInteractions",
     "ShapleyValueSampling",
     "ShapleyValues",
     "get_exp_kernel_similarity_function",
+    "quad_tree",
     "visualization",
 ]

@@ -38,7 +38,6 @@ def accept_budget(
     tolerance: float | None,
     max_evals: int | None,
     start_from: Any,
-    source: tuple[torch.Generator | None, int | None],
 ) -> Budget:
     """Check how long to sample.
 
@@ -47,8 +46,7 @@ def accept_budget(
         n_samples: coalitions to evaluate.
         tolerance: largest standard error to stop at.
         max_evals: coalitions to evaluate at most.
-        start_from: checked state of an earlier call, if any; it has ``coalitions``.
-        source: generator and seed, which go without such a state.
+        start_from: checked state of an earlier call, if any; its length counts coalitions.
 
     Returns:
         The budget.
@@ -57,10 +55,6 @@ def accept_budget(
     samples = accept_count("n_samples", n_samples, least)
     ceiling = None if max_evals is None else accept_count("max_evals", max_evals, least)
     effort = accept_effort(samples, tolerance, ceiling)
-    if start_from is not None and source != (None, None):
-        raise invalid_value(
-            "start_from", "given with a seed or generator", "it goes on with its own draws", "only one of them"
-        )
     known = 0 if start_from is None else len(start_from)
     everything = all_coalitions(players)
     budget = Budget.of(min(samples, everything), known, effort.tolerance, ceiling)
@@ -68,16 +62,24 @@ def accept_budget(
     return budget
 
 
-def accept_state(start_from: object, kind: type[State]) -> State | None:
-    """Check the state of an earlier call."""
-    if start_from is None or isinstance(start_from, kind):
-        return start_from
-    raise invalid_type(
-        "start_from",
-        f"a {type(start_from).__name__}",
-        "nothing can be continued with it",
-        "report.state of a call of this method",
-    )
+def accept_state(
+    start_from: object, kind: type[State], source: tuple[torch.Generator | None, int | None]
+) -> State | None:
+    """Check the state of an earlier call, with which generator and seed have no use."""
+    if start_from is None:
+        return None
+    if not isinstance(start_from, kind):
+        raise invalid_type(
+            "start_from",
+            f"a {type(start_from).__name__}",
+            "nothing can be continued with it",
+            "report.state of a call of this method",
+        )
+    if source != (None, None):
+        raise invalid_value(
+            "start_from", "given with a seed or generator", "it goes on with its own draws", "only one of them"
+        )
+    return start_from
 
 
 def sample_pairs(

@@ -95,8 +95,8 @@ class KernelShap(PerturbationAttribution):
         setup = accept_game(question, baselines, feature_mask, share_ids, perturbations_per_eval)
         players = setup.features.count
         samples = default_budget(players) if n_samples is None else n_samples
-        begin = accept_state(start_from, PairValues)
-        budget = accept_budget(players, samples, tolerance, max_evals, begin, (generator, seed))
+        begin = accept_state(start_from, PairValues, (generator, seed))
+        budget = accept_budget(players, samples, tolerance, max_evals, begin)
         origin = begin or draw_seeds(1, generator, seed)[0]
         with setup.play(self.get_name(), show_progress, None if tolerance else budget.first - 1) as game:
             if players == 1:

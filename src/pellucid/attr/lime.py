@@ -254,8 +254,8 @@ class Lime(PerturbationAttribution):
         setup = accept_game(question, baselines, feature_mask, share_ids, perturbations_per_eval)
         players = setup.features.count
         samples = default_budget(players) if n_samples is None else n_samples
-        begin = accept_state(start_from, LocalValues)
-        budget = accept_budget(players, samples, tolerance, max_evals, begin, (generator, seed))
+        begin = accept_state(start_from, LocalValues, (generator, seed))
+        budget = accept_budget(players, samples, tolerance, max_evals, begin)
         keywords = {"baselines": baselines, "feature_mask": feature_mask, "num_interp_features": players}
         perturb = None if self.perturb_func is None else draws(self.perturb_func, inputs, keywords)
         near = Neighbourhood(self.similarity_func, perturb, keywords)

@@ -148,8 +148,8 @@ class SkLearnLinearModel(LinearModel):
         fitted = estimator.fit(x.double().cpu().numpy(), y.double().cpu().numpy(), _numpy(weights))
         if hasattr(fitted, "classes_"):
             self._classes = torch.as_tensor(fitted.classes_)
-        coefficients = torch.as_tensor(fitted.coef_)
-        return coefficients.reshape(-1, x.shape[1]), torch.as_tensor(fitted.intercept_).reshape(-1)
+        coefficients = torch.as_tensor(fitted.coef_).to(x)
+        return coefficients.reshape(-1, x.shape[1]), torch.as_tensor(fitted.intercept_).to(x).reshape(-1)
 
 
 def _numpy(weights: Tensor | None) -> Any:
