@@ -80,7 +80,7 @@ def _direct(coalitions: Tensor, sizes: Tensor, values: Tensor) -> Tensor:
     linear = present.T @ ((one - none)[:, None] * values)
     bent = ((two - 2 * one + none)[:, None] * values).T
     step = max(1, BLOCK // present.numel())
-    quadratic = [present.T @ (present * part[:, :, None]) for part in bent.split(step)]
+    quadratic = [present.T @ (present * part[:, :, None]) for part in torch.split(bent, step)]
     found = torch.cat(quadratic).permute(1, 2, 0) + linear[:, None] + linear[None] + none @ values
     own = torch.arange(len(found))
     found[own, own] = 0

@@ -98,8 +98,8 @@ def owen_cost(node: Hierarchy, contexts: int = 1) -> int:
     """Count the coalitions that the exact values need, but for the empty and the full one."""
     if isinstance(node, int):
         return 0
-    inside = contexts * 2 ** (len(node) - 1)
-    return contexts * (2 ** len(node) - 2) + sum(owen_cost(child, inside) for child in node)
+    inside = contexts << len(node) - 1
+    return contexts * ((1 << len(node)) - 2) + sum(owen_cost(child, inside) for child in node)
 
 
 @dataclass(frozen=True)

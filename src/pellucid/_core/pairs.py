@@ -59,12 +59,12 @@ class Pairs:
 def default_budget(players: int) -> int:
     """Coalitions that regressions evaluate by default: 20 per player, 256 at least, all if there are no more."""
     most = max(256, 20 * players)
-    return min(2**players, most) if players < 63 else most
+    return min(1 << players, most)
 
 
 def all_pairs(players: int) -> int:
     """Count the pairs of a coalition that is neither empty nor full and its complement."""
-    return 2 ** (players - 1) - 1
+    return (1 << players - 1) - 1
 
 
 def pairs_of_size(players: int, size: int) -> int:

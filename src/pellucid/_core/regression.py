@@ -2,7 +2,7 @@
 
 Shapley values are the ``phi`` that minimise
 
-``sum over S of mu(|S|) (v(S) - v(empty) - sum of phi_i over i in S)^2``  with  ``mu(s) = (n - 1) / (C(n, s) s (n - s))``
+``sum over S of mu(|S|) (v(S) - v(empty) - sum of phi_i over i in S)^2``, ``mu(s) = (n - 1) / (C(n, s) s (n - s))``,
 
 under ``sum phi = v(all) - v(empty)``. The weights of S and of its complement are equal, so the solution depends only
 on the odd part ``u(S) = (v(S) - v(complement)) / 2`` of the game, and a pair of coalitions is one equation

@@ -100,10 +100,10 @@ class LeastSquares:
                 residuals = centred - moments.features @ found
                 again = moments.weighted.mT @ residuals - scale[:, None, None] * found
                 return found + torch.cholesky_solve(again, factor)
-        left, sizes, right = torch.linalg.svd(_root(moments), full_matrices=False)
+        _, sizes, right = torch.linalg.svd(_root(moments), full_matrices=False)
         scale = self.ridge * sizes.square().sum(1) / moments.features.shape[2]
         kept = sizes > 1e-10 * sizes[:, :1]
-        inverse = torch.where(kept, 1 / (sizes.square() + scale[:, None]), 0.0)
+        inverse: Tensor = torch.where(kept, 1 / (sizes.square() + scale[:, None]), 0.0)
         return right.mT @ (inverse[:, :, None] * (right @ moments.cross))
 
 
@@ -229,7 +229,7 @@ def fit_surrogates(coalitions: Tensor, weights: Tensor, values: Tensor, solver: 
     step = max(1, BLOCK // max(1, 2 * present.numel()))
     parts = [
         _fit(present, w, v, solver, drawn)
-        for w, v in zip(weights.double().split(step, 1), values.double().split(step, 1), strict=True)
+        for w, v in zip(torch.split(weights.double(), step, 1), torch.split(values.double(), step, 1), strict=True)
     ]
     coefficients, intercepts, errors, fit = (list(p) for p in zip(*parts, strict=True))
     return Surrogate(torch.cat(coefficients, 1), torch.cat(intercepts), torch.cat(errors, 1), torch.cat(fit))

@@ -92,7 +92,9 @@ class _Pairs(NamedTuple):
     def fitted(self, residuals: Tensor, belief: float) -> tuple[Tensor, Tensor]:
         """Fit residuals of the regression; also how much of its own fit each pair makes."""
         noise = belief * self.scale
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(self.apart + noise * torch.eye(len(self.apart)).double()))
+        inverse = torch.cholesky_inverse(
+            torch.linalg.cholesky(self.apart + noise * torch.eye(len(self.apart)).double())
+        )
         return residuals - noise * (inverse @ residuals), 1 - noise * inverse.diagonal()
 
     def times(self, weights: Tensor) -> Tensor:
@@ -144,7 +146,7 @@ def _triples(signs: Tensor) -> Tensor:
     """All ``chi_A - share``, so scaled that their inner products are the kernel."""
     first, second, third = torch.tensor(list(combinations(range(signs.shape[1]), 3))).T
     products = signs[:, first] * signs[:, second] * signs[:, third]
-    return (products - signs.mean(1, keepdim=True)) / products.shape[1] ** 0.5
+    return (products - signs.mean(1, keepdim=True)) / math.sqrt(products.shape[1])
 
 
 def _shapley(signs: Tensor, weights: Tensor) -> Tensor:

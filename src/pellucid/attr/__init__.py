@@ -1,6 +1,7 @@
 """Attribution methods, under the names and with the arguments that PyTorch users know."""
 
 from pellucid import visualization as visualization
+from pellucid._core.owen import quad_tree
 from pellucid.attr.attribution import (
     Attribution,
     GradientAttribution,
@@ -21,7 +22,7 @@ from pellucid.attr.lime import Lime, LimeBase, get_exp_kernel_similarity_functio
 from pellucid.attr.lrp import LRP
 from pellucid.attr.noise_tunnel import NoiseTunnel
 from pellucid.attr.occlusion import Occlusion
-from pellucid.attr.owen_values import OwenValues, quad_tree
+from pellucid.attr.owen_values import OwenValues
 from pellucid.attr.saliency import Saliency
 from pellucid.attr.shapley_interactions import ShapleyInteractions
 from pellucid.attr.shapley_values import ShapleyValues, ShapleyValueSampling

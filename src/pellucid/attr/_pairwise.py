@@ -26,7 +26,9 @@ from pellucid.errors import SamplingWarning, invalid_type, invalid_value
 
 State = TypeVar("State")
 
-TOLERANCE = "Sampling goes on until no standard error is larger, in the units of the output; None stops after n_samples."
+TOLERANCE = (
+    "Sampling goes on until no standard error is larger, in the units of the output; None stops after n_samples."
+)
 """What the argument means for methods that sample."""
 LEAST = 4
 """All features, none, and a pair."""

@@ -277,7 +277,7 @@ def train_by_gradients(
                 loss = loss_fn(nn.functional.linear(batch[0], weight, bias), targets, *batch[2:])
                 penalty = weight.abs().sum() if order == 1 else weight.square().sum()
                 optimizer.zero_grad()
-                (loss + alpha * penalty).backward()
+                torch.autograd.backward(loss + alpha * penalty)
                 optimizer.step()
             schedule.step()
     return weight.detach(), bias.detach()

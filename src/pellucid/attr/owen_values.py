@@ -157,4 +157,3 @@ def _default_hierarchy(question: Question, feature_mask: Any) -> tuple[Any, Hier
         )
     mask, tree = quad_tree(*shapes[0][2:])
     return like(question.template, [mask]), tree
-

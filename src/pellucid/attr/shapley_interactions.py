@@ -124,7 +124,7 @@ class ShapleyInteractions(PerturbationAttribution):
 
 def _default(players: int) -> int:
     if players <= EXACT:
-        return 2**players
+        return 1 << players
     return max(default_budget(players), PER_TERM * (1 + players * (players - 1) // 2))
 
 
