@@ -156,7 +156,8 @@ class _Terms:
         for row, child in zip(children, node, strict=True):
             row[players_in(child)] = True
         subsets = _subsets(len(node) - 1)
-        shares = torch.tensor([1 / (len(node) * math.comb(len(node) - 1, t)) for t in range(len(node))]).double()
+        alike = [1 / (len(node) * math.comb(len(node) - 1, t)) for t in range(len(node))]
+        shares = torch.tensor(alike, dtype=torch.float64)
         chosen = (chances[:, None] * shares[subsets.sum(1)]).flatten()
         for k, child in enumerate(node):
             siblings = torch.cat([children[:k], children[k + 1 :]])

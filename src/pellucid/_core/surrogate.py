@@ -103,8 +103,9 @@ class LeastSquares:
         _, sizes, right = torch.linalg.svd(_root(moments), full_matrices=False)
         scale = self.ridge * sizes.square().sum(1) / moments.features.shape[2]
         kept = sizes > 1e-10 * sizes[:, :1]
-        inverse: Tensor = torch.where(kept, 1 / (sizes.square() + scale[:, None]), 0.0)
-        return right.mT @ (inverse[:, :, None] * (right @ moments.cross))
+        inverse = torch.where(kept, 1 / (sizes.square() + scale[:, None]), 0.0)
+        found: Tensor = right.mT @ (inverse[:, :, None] * (right @ moments.cross))
+        return found
 
 
 def _root(moments: Moments) -> Tensor:
