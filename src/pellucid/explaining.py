@@ -95,6 +95,7 @@ def explain(
         outputs=outputs,
         delta=report.delta,
         standard_error=_structured(inputs, report.standard_error),
+        fit=report.fit,
         n_steps=report.n_steps,
         certificate=report.certificate,
         cost=Cost(report.rows, report.calls, time.perf_counter() - start),

@@ -54,6 +54,7 @@ class Explanation:
         outputs: the model's output at the inputs, shape (N, ...).
         delta: completeness error per example, shape (N,), where the method has one.
         standard_error: standard error of each attribution, where the method samples.
+        fit: weighted R^2 of each local surrogate, where the method fits one.
         n_steps: integration steps taken, per example where they differ.
         certificate: for rule-based methods, what each operation got and what could not be attributed.
         cost: model evaluations and time.
@@ -69,6 +70,7 @@ class Explanation:
     outputs: Tensor
     delta: Tensor | None = None
     standard_error: Tensors | None = None
+    fit: Tensor | None = None
     n_steps: int | Tensor | None = None
     certificate: Certificate | None = None
     cost: Cost = field(default_factory=lambda: Cost(0, 0, 0.0))
@@ -187,6 +189,7 @@ _TENSOR_FIELDS = (
     "inputs",
     "baselines",
     "standard_error",
+    "fit",
     "outputs",
     "delta",
     "target",

@@ -119,7 +119,6 @@ def check(
     *,
     delta: Tensor | None = None,
     standard_error: tuple[Tensor, ...] | None = None,
-    fit: Tensor | None = None,
     samples: int | None = None,
     state: object = None,
     n_steps: int | Tensor | None = None,
@@ -132,6 +131,13 @@ def check(
     for name, value in given.items() if report is not None else ():
         if value is not None:
             setattr(report, name, value)
+
+
+def keep_fit(fit: Tensor) -> None:
+    """Report how much of the values' variance the last local surrogate explains."""
+    report = _active.get()
+    if report is not None:
+        report.fit = fit
 
 
 def keep_outputs(outputs: Tensor) -> None:

@@ -104,8 +104,8 @@ class LeastSquares:
         scale = self.ridge * sizes.square().sum(1) / moments.features.shape[2]
         kept = sizes > 1e-10 * sizes[:, :1]
         inverse = torch.where(kept, 1 / (sizes.square() + scale[:, None]), 0.0)
-        found: Tensor = right.mT @ (inverse[:, :, None] * (right @ moments.cross))
-        return found
+        shortest: Tensor = right.mT @ (inverse[:, :, None] * (right @ moments.cross))
+        return shortest
 
 
 def _root(moments: Moments) -> Tensor:

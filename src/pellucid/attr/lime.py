@@ -15,9 +15,9 @@ from pellucid._core.pairs import default_budget
 from pellucid._core.progress import progress
 from pellucid._core.random import draw_seeds
 from pellucid._core.regression import Estimate
-from pellucid._core.surrogate import Lasso, LeastSquares
+from pellucid._core.surrogate import Lasso, LeastSquares, fit_surrogates
 from pellucid.attr._games import accept_game
-from pellucid.attr._local import LocalValues, Neighbourhood, accept_model, draws, fit_locally, fit_one, sample_locally
+from pellucid.attr._local import LocalValues, Neighbourhood, accept_model, draws, fit_one, sample_locally
 from pellucid.attr._pairwise import TOLERANCE, accept_budget, accept_state, per_feature, warn_if_unsure
 from pellucid.attr._perturbations import Perturbations
 from pellucid.attr.attribution import PerturbationAttribution
@@ -153,9 +153,10 @@ class LimeBase(PerturbationAttribution):
             samples, weights, values = self.perturbations.evaluate(question, count, cap, kwargs, bar)
         report.check(samples=len(samples))
         if isinstance(self.interpretable_model, Lasso | LeastSquares):
-            fitted = fit_locally(self.interpretable_model, samples, weights[:, None], values[:, None, None], 0.0)
+            model = self.interpretable_model
+            fitted = fit_surrogates(samples, weights[:, None], values[:, None, None], model, drawn=0.0)
             found = fitted.coefficients[:, 0].T
-            report.check(fit=fitted.fit)
+            report.keep_fit(fitted.fit)
         else:
             found = fit_one(self.interpretable_model, samples, weights, values)
         floating = [x.dtype for x in question.inputs if x.is_floating_point()]
@@ -242,9 +243,7 @@ class Lime(PerturbationAttribution):
         {arguments}
 
         Returns:
-            Attributions in the structure of the inputs, behind the outputs of an example where there are several
-            and no target: (N, ...) or (N, C, ...). Without ``return_input_shape`` one value per feature instead:
-            (N, features) or (N, C, features).
+            Attributions of the shape that ``KernelShap`` gives them: that of the inputs, or one value per feature.
 
         Raises:
             InvalidTypeError: for arguments of a wrong type.
@@ -266,7 +265,7 @@ class Lime(PerturbationAttribution):
             values = fitted.coefficients.reshape(shape)
             report.check(samples=len(found.coalitions), state=found)
             if fitted.fit is not None:
-                report.check(fit=fitted.fit.reshape(game.full.shape))
+                report.keep_fit(fitted.fit.reshape(game.full.shape))
             if fitted.errors is not None:
                 errors = fitted.errors.reshape(shape)
                 report.check(standard_error=game.spread(errors))

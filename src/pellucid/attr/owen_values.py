@@ -97,9 +97,7 @@ class OwenValues(PerturbationAttribution):
         {arguments}
 
         Returns:
-            Attributions in the structure of the inputs, behind the outputs of an example where there are several
-            and no target: (N, ...) or (N, C, ...). Without ``return_input_shape`` one value per feature instead:
-            (N, features) or (N, C, features).
+            Attributions as ``KernelShap`` shapes them: like the inputs, or one value per feature.
 
         Raises:
             InvalidTypeError: for arguments of a wrong type.
@@ -116,12 +114,12 @@ class OwenValues(PerturbationAttribution):
         begin = accept_state(start_from, OrderMoments, (generator, seed))
         cost = owen_cost(tree)
         exact = begin is None and n_samples is None and cost <= min(EXACT, max_evals or EXACT)
-        origin = begin or generator_of(draw_seeds(1, generator, seed)[0])
+        origin = begin or (None if exact else generator_of(draw_seeds(1, generator, seed)[0]))
         known = cost + 1 if exact else (orders + 1) // 2 * cost_of_pair(setup.features.count)
         with setup.play(self.get_name(), show_progress, None if tolerance else known) as game:
             if isinstance(origin, OrderMoments):
                 check_same_game(origin, game.players, game.full, game.empty)
-            if exact:
+            if origin is None:
                 found = _exact(game, tree)
             else:
                 found = sample_orders(
