@@ -110,7 +110,7 @@ def test_additive_games_are_exact_from_any_determined_sample(generator):
     for rows in (26, 40, 300):
         found = estimate(values, rows, 1)
         assert torch.allclose(found.values, weights, atol=1e-12)
-        assert found.errors[found.errors.isfinite()].sum() < 1e-12
+        assert found.errors.isinf().all() if rows == 26 else found.errors.max() < 1e-12
 
 
 def test_the_plain_regression_is_the_constrained_one(monkeypatch):
@@ -133,7 +133,7 @@ def test_the_total_is_kept_whatever_the_budget(rows):
     first = codes(pairs.coalitions)
     found = shapley_regression(pairs, (values[first] - values[-1 - first]) / 2, values[-1] - values[0])
     assert torch.allclose(found.values.sum(0), values[-1] - values[0], atol=1e-12)
-    assert found.errors.isfinite().all() == (rows >= 22)
+    assert found.errors.isfinite().all() == (rows >= 60)
     for k in range(2):  # columns do not influence each other
         assert torch.allclose(found.values[:, k], estimate(values[:, k], rows, 4).values, atol=1e-12)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from pellucid._core.pairs import Pairs
 from pellucid._core.regression import Estimate
-from pellucid._core.weighted import TINY, Design
+from pellucid._core.weighted import Design
 
 BLOCK = 2**24
 """Numbers that one block of the direct sum holds at most."""
@@ -100,13 +100,13 @@ def _corrected_fit(pairs: Pairs, columns: Tensor) -> tuple[Tensor, Tensor]:
     index = _direct(coalitions, sizes, residuals / design.root * stands[:, None])
     index[first, second] += coefficients[:-1]
     index[second, first] += coefficients[:-1]
-    if not design.determined or not bool((design.slack > TINY).any()):
+    if not design.holds_without(sizes > 0):
         return index, torch.full_like(index, torch.inf)
     held = coalitions[:, first].long() + coalitions[:, second].long()
     effects = torch.stack([none, one, two], dim=1).gather(1, held) * (stands[:, None] / design.root)
     influence = effects.T + (design.influence[:-1] - (effects.T @ design.rows) @ design.influence)
     drawn = torch.cat([1 - pairs.fractions, torch.zeros(1, dtype=torch.float64)])
-    left_out = (residuals / design.slack.clamp(min=TINY)[:, None]).square() * drawn[:, None]
+    left_out = (residuals / design.slack.clamp(min=1e-12)[:, None]).square() * drawn[:, None]
     spread = torch.zeros_like(index)
     spread[first, second] = influence.square() @ left_out / 4
     spread[second, first] = spread[first, second]

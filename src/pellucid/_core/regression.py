@@ -40,7 +40,7 @@ def shapley_regression(pairs: Pairs, odd: Tensor, total: Tensor) -> Estimate:
 
     Returns:
         Values of shape (players, *shape) that sum to the total, and their standard errors: zero if all pairs are
-        there, infinite if the pairs do not determine the values.
+        there, infinite if the pairs do not determine the values also without any one of them.
     """
     players = pairs.coalitions.shape[1]
     whole = total.double().reshape(1, -1)
@@ -50,7 +50,7 @@ def shapley_regression(pairs: Pairs, odd: Tensor, total: Tensor) -> Estimate:
     coefficients, residuals = design.solve(target)
     if pairs.complete:
         errors = torch.zeros_like(coefficients)
-    elif not design.determined or not bool((design.slack > 1e-9).any()):
+    elif not design.holds_without(pairs.fractions < 1):
         errors = torch.full_like(coefficients, torch.inf)
     else:
         control = third_order(pairs.coalitions, design, residuals)

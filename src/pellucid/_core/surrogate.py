@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core.report import notify
+from pellucid._core.weighted import TINY
 from pellucid.errors import ConvergenceWarning
 
 BLOCK = 2**24
@@ -263,7 +264,8 @@ def _errors(moments: Moments, residuals: Tensor, drawn: float) -> Tensor:
         return torch.full_like(moments.cross, torch.inf)
     inverse, failed = torch.linalg.inv_ex(moments.gram)
     influence = moments.weighted @ inverse
-    own = (influence * moments.features).sum(2, keepdim=True)
-    left_out = residuals / (1 - own).clamp(min=1e-9)
+    slack = 1 - (influence * moments.features).sum(2, keepdim=True)
+    left_out = residuals / slack.clamp(min=TINY)
     errors = ((1 - drawn) * (influence.square().mT @ left_out.square())).sqrt()
-    return torch.where((failed == 0)[:, None, None], errors, torch.inf)
+    told = (failed == 0) & (slack > TINY).all(1)[:, 0]
+    return torch.where(told[:, None, None], errors, torch.inf)

@@ -61,6 +61,10 @@ class Design:
             residuals = aims - self.rows @ coefficients
         return coefficients, residuals
 
+    def holds_without(self, chosen: Tensor) -> bool:
+        """Tell whether the rows determine the coefficients also without any one of the chosen ones."""
+        return self.determined and bool((self.slack[chosen] > TINY).all())
+
     def left_over(self, values: Tensor) -> Tensor:
         """Take from weighted columns what the design can explain."""
         return values - self.rows @ (self.influence @ values)
