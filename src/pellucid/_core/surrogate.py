@@ -241,7 +241,8 @@ def _fit(present: Tensor, weights: Tensor, values: Tensor, solver: Solver, drawn
     share = (weights / weights.sum(0)).T[:, :, None]
     targets = values.transpose(0, 1)
     middle, mean = (share * present).sum(1, keepdim=True), (share * targets).sum(1, keepdim=True)
-    features, centred = present - middle, targets - mean
+    varies = targets.amax(1, keepdim=True) > targets.amin(1, keepdim=True)
+    features, centred = present - middle, torch.where(varies, targets - mean, 0.0)
     weighted = share * features
     gram = weighted.mT @ features if present.shape[1] <= max(len(present), SQUARE) else None
     moments = Moments(features, weighted, gram, weighted.mT @ centred)

@@ -58,11 +58,12 @@ def accept_model(model: Any) -> Any:
     """Check that something can be fitted."""
     if isinstance(model, Lasso | LeastSquares):
         return model
-    if not (callable(getattr(model, "fit", None)) and callable(getattr(model, "representation", None))):
+    made = not isinstance(model, type)
+    if not (made and callable(getattr(model, "fit", None)) and callable(getattr(model, "representation", None))):
         raise invalid_type(
             "interpretable_model",
             f"a {type(model).__name__}",
-            "it has no methods fit and representation",
+            "it is no object with methods fit and representation",
             "a model of pellucid.attr.models, made (Lasso(), not Lasso)",
         )
     return model

@@ -40,6 +40,7 @@ def accept_budget(
     tolerance: float | None,
     max_evals: int | None,
     start_from: Any,
+    least: int = LEAST,
 ) -> Budget:
     """Check how long to sample.
 
@@ -49,11 +50,12 @@ def accept_budget(
         tolerance: largest standard error to stop at.
         max_evals: coalitions to evaluate at most.
         start_from: checked state of an earlier call, if any; its length counts coalitions.
+        least: fewest coalitions that make sense.
 
     Returns:
         The budget.
     """
-    least = min(LEAST, 2**players)
+    least = min(least, 2**players)
     samples = accept_count("n_samples", n_samples, least)
     ceiling = None if max_evals is None else accept_count("max_evals", max_evals, least)
     effort = accept_effort(samples, tolerance, ceiling)

@@ -145,7 +145,7 @@ class SkLearnLinearModel(LinearModel):
         module, _, name = self.sklearn_module.rpartition(".")
         estimator = getattr(importlib.import_module(f"sklearn.{module}"), name)(**settings)
         x, y, weights = _gathered(train_data)
-        fitted = estimator.fit(x.double().cpu().numpy(), y.double().cpu().numpy(), _numpy(weights))
+        fitted = estimator.fit(x.double().cpu().numpy(), y.double().cpu().numpy(), sample_weight=_numpy(weights))
         if hasattr(fitted, "classes_"):
             self._classes = torch.as_tensor(fitted.classes_)
         coefficients = torch.as_tensor(fitted.coef_).to(x)
