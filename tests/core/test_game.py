@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pellucid
+from pellucid._core.batching import CPU_BUDGET
 from pellucid._core.door import accept_baselines, accept_question
-from pellucid._core.forward import ForwardEvaluator
+from pellucid._core.forward import LARGEST_SHARE, ForwardEvaluator
 from pellucid._core.game import distinct, playing
 from pellucid._core.masks import accept_features
 from pellucid._core.progress import progress
@@ -284,14 +285,12 @@ def test_chunks_learn_from_the_largest_tensor():
         sizes.append(len(v))
         return model(v)
 
-    x = torch.randn(1, 2, 32, 32, dtype=DOUBLE)
-    coalitions = torch.rand(3000, 64) < 0.5
-    mask = torch.arange(1024).reshape(32, 32) // 16
-    values_of(counting, x, coalitions, mask=mask, target=0)
-    largest = 4 * 32 * 32 * 8
+    x = torch.randn(1, 2, 8, 8, dtype=DOUBLE)
+    values_of(counting, x, torch.rand(3000, 64) < 0.5, mask=torch.arange(64).reshape(8, 8), target=0)
+    largest = 4 * 8 * 8 * 8
     assert sizes[1] <= 66
     assert max(sizes) > 66
-    assert max(sizes) * largest <= pellucid._core.batching.CPU_BUDGET
+    assert max(sizes) * largest <= CPU_BUDGET / LARGEST_SHARE
 
 
 def test_memory_that_does_not_suffice_halves_the_chunk(x):

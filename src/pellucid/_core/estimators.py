@@ -55,17 +55,14 @@ class LeaveOneOut:
         self.full = full
         self._parts: list[Tensor] = []
 
-    def coalitions(self) -> Iterator[Tensor]:
+    def missing(self) -> Iterator[Tensor]:
         """Ask for all features but one, for each.
 
         Yields:
-            Coalitions.
+            Numbers of the features that are missing, each alone.
         """
         for part in slices(self.players, self.players, _BUDGET):
-            rows = torch.arange(part.stop - part.start)
-            members = torch.ones(len(rows), self.players, dtype=torch.bool)
-            members[rows, rows + part.start] = False
-            yield members
+            yield torch.arange(part.start, part.stop)
 
     def add(self, values: Tensor) -> None:
         """Take in values."""

@@ -16,7 +16,7 @@ from torch.futures import Future
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pellucid._core import report
-from pellucid._core.batching import Block, RowLimit
+from pellucid._core.batching import Block, RowLimit, row_bytes
 from pellucid._core.expansion import NotExpandableError, appended, compared, require_rows, run_blocks, run_plain
 from pellucid._core.model import borrowed
 from pellucid._core.output import Target, any_output, select
@@ -25,8 +25,10 @@ from pellucid._core.site import Question
 from pellucid._core.structure import tensors_in
 from pellucid.errors import invalid_value
 
-LIVE = 3
-"""The largest tensor that an operation makes is taken to be a third of what lives at once."""
+LARGEST_SHARE = 12
+"""The largest tensor of a pass takes one part in so many of the budget: CPU caches hold what is then worked on."""
+FIRST_BYTES = 2**18
+"""Bytes of inputs in the first pass at most, when nothing is known yet."""
 
 
 class Perturbed(Protocol):
@@ -59,6 +61,8 @@ class ForwardEvaluator:
         self.bar = bar
         self.all = torch.arange(self.site.examples)
         self.limit = RowLimit.of(question.inputs, None if cap is None else cap * self.site.examples)
+        if cap is None:
+            self.limit.rows = max(1, min(self.limit.rows, FIRST_BYTES // row_bytes(question.inputs)))
         self.futures = False
         self._plain: Tensor | None = None
         self._checked = False
@@ -202,7 +206,7 @@ class ForwardEvaluator:
         with LargestTensor() as largest:  # type: ignore[no-untyped-call]  # likewise
             yield
         if largest.bytes:  # nothing is seen of a function that computes elsewhere
-            self.limit.learn(LIVE * largest.bytes, rows)
+            self.limit.learn(LARGEST_SHARE * largest.bytes, rows)
 
 
 @contextmanager
@@ -247,6 +251,14 @@ class LargestTensor(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torc
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation and look at its result."""
         result = func(*args, **(kwargs or {}))
-        for tensor in tensors_in(result):
-            self.bytes = max(self.bytes, tensor.numel() * tensor.element_size())
+        for tensor in (result,) if isinstance(result, Tensor) else tensors_in(result):
+            size = tensor.numel() * tensor.element_size()
+            if size > self.bytes and not _is_view(tensor, args):
+                self.bytes = size
         return result
+
+
+def _is_view(tensor: Tensor, args: Any) -> bool:
+    """Tell whether a tensor shows an argument's memory, as transposed weights do."""
+    place = tensor.untyped_storage().data_ptr()
+    return any(other.untyped_storage().data_ptr() == place for other in tensors_in(args))

@@ -23,9 +23,6 @@ from pellucid._core.site import Question
 from pellucid.errors import invalid_value
 from pellucid.typing import Tensors
 
-SPARSE = 8
-"""Coalitions that lack less than one in so many values are made by index, others by a mask over all values."""
-
 
 @dataclass(frozen=True)
 class Coalitions:
@@ -36,14 +33,12 @@ class Coalitions:
         features: the features of the inputs.
         inputs: the inputs.
         baselines: one per input, with 1 or N rows.
-        layouts: where the values of each feature lie, per input; ``None`` where examples differ.
     """
 
     members: Tensor
     features: Features
     inputs: tuple[Tensor, ...]
     baselines: tuple[Tensor, ...]
-    layouts: tuple[Layout | None, ...]
 
     @property
     def samples(self) -> int:
@@ -53,20 +48,58 @@ class Coalitions:
     def values(self, samples: slice, examples: Tensor) -> tuple[Tensor, ...]:
         """Put baselines in place of what is not in the coalition."""
         members = self.members[samples]
-        return tuple(self._of(i, members, examples) for i in range(len(self.inputs)))
+        found = []
+        for i, (x, base) in enumerate(chosen(self.inputs, self.baselines, examples)):
+            kept = self.features.kept(i, members.to(x.device), examples)
+            found.append(torch.where(kept, x, base).expand(len(members), *x.shape))
+        return tuple(found)
 
-    def _of(self, i: int, members: Tensor, examples: Tensor) -> Tensor:
-        x = self.inputs[i][examples.to(self.inputs[i].device)]
-        base = self.baselines[i]
-        base = base[examples.to(base.device)] if base.shape[0] > 1 else base
-        layout = self.layouts[i]
-        if layout is not None:
-            lacking, features = (~members).nonzero(as_tuple=True)
-            which, places = layout.places(features)
-            if len(places) * SPARSE < len(members) * x[0].numel():
-                return replaced(x, base, lacking.to(which.device)[which], places, len(members))
-        kept = self.features.kept(i, members.to(x.device), examples)
-        return torch.where(kept, x, base).expand(len(members), *x.shape)
+
+@dataclass(frozen=True)
+class Without:
+    """The inputs without one feature each: made by index, since hardly any value differs.
+
+    Attributes:
+        numbers: the features.
+        layouts: where the values of each feature lie, per input; the same for all examples.
+        inputs: the inputs.
+        baselines: one per input, with 1 or N rows.
+    """
+
+    numbers: Tensor
+    layouts: tuple[Layout, ...]
+    inputs: tuple[Tensor, ...]
+    baselines: tuple[Tensor, ...]
+
+    @property
+    def samples(self) -> int:
+        """Number of features."""
+        return len(self.numbers)
+
+    def values(self, samples: slice, examples: Tensor) -> tuple[Tensor, ...]:
+        """Put baselines in place of the feature."""
+        numbers = self.numbers[samples]
+        pairs = chosen(self.inputs, self.baselines, examples)
+        return tuple(
+            replaced(x, base, *layout.places(numbers), len(numbers))
+            for layout, (x, base) in zip(self.layouts, pairs, strict=True)
+        )
+
+
+def chosen(
+    inputs: tuple[Tensor, ...], baselines: tuple[Tensor, ...], examples: Tensor
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Choose examples of inputs and baselines.
+
+    Yields:
+        Each input with its baseline, which has 1 row or one per example.
+    """
+    for x, base in zip(inputs, baselines, strict=True):
+        if len(examples) == len(x):
+            yield x, base
+        else:
+            at = examples.to(x.device)
+            yield x[at], base[at] if base.shape[0] > 1 else base
 
 
 def replaced(x: Tensor, base: Tensor, rows: Tensor, places: Tensor, samples: int) -> Tensor:
@@ -132,7 +165,7 @@ class Game:
 
         Args:
             coalitions: bool, shape (m, players); True where a feature keeps the input's value.
-            repeats: whether equal ones may be among them; ``False`` saves looking for them.
+            repeats: whether equal ones, or the full one, may be among them; ``False`` saves looking for them.
 
         Returns:
             Explained values in float64, shape (m, *value_shape).
@@ -146,12 +179,14 @@ class Game:
             The futures, and what gives the values when these are done.
         """
         full = self.full
-        chosen, place = distinct(coalitions) if repeats else (coalitions, torch.arange(len(coalitions)))
-        known = chosen.all(1)
-        futures, finish = self._begin(chosen[~known])
+        if not repeats:
+            return self._begin(coalitions)
+        different, place = distinct(coalitions)
+        known = different.all(1)
+        futures, finish = self._begin(different[~known])
 
         def values() -> Tensor:
-            found = torch.empty(len(chosen), *full.shape, dtype=full.dtype, device=full.device)
+            found = torch.empty(len(different), *full.shape, dtype=full.dtype, device=full.device)
             found[known.to(full.device)] = full
             found[~known.to(full.device)] = finish()
             return found[place.to(full.device)]
@@ -162,8 +197,20 @@ class Game:
         return self._begin(coalitions)[1]()
 
     def _begin(self, coalitions: Tensor) -> tuple[list[Future[Any]], Callable[[], Tensor]]:
-        perturbed = Coalitions(coalitions, self.features, self.question.inputs, self.baselines, self._layouts)
+        perturbed = Coalitions(coalitions, self.features, self.question.inputs, self.baselines)
         return self.evaluator.begin(perturbed)
+
+    def begin_without(self, numbers: Tensor) -> tuple[list[Future[Any]], Callable[[], Tensor]]:
+        """Evaluate the coalitions of all features but one, for some features, as ``begin`` does.
+
+        Args:
+            numbers: the features that are missing, each alone.
+        """
+        layouts = self._layouts
+        if any(layout is None for layout in layouts):  # examples differ in their features
+            return self._begin(~torch.nn.functional.one_hot(numbers, self.players).bool())
+        known = tuple(layout for layout in layouts if layout is not None)
+        return self.evaluator.begin(Without(numbers, known, self.question.inputs, self.baselines))
 
     @cached_property
     def _layouts(self) -> tuple[Layout | None, ...]:

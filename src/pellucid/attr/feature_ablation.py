@@ -7,9 +7,9 @@ from typing import Any
 from torch.futures import Future
 
 from pellucid._core.door import accept_question
-from pellucid._core.estimators import LeaveOneOut, solve
+from pellucid._core.estimators import LeaveOneOut
 from pellucid._core.renaming import renamed
-from pellucid.attr._futures import solved_later
+from pellucid.attr._futures import completed
 from pellucid.attr._games import accept_game
 from pellucid.attr.attribution import PerturbationAttribution
 from pellucid.docstrings import documented
@@ -71,7 +71,8 @@ class FeatureAblation(PerturbationAttribution):
         setup = accept_game(question, baselines, feature_mask, share_ids, perturbations_per_eval)
         with setup.play(self.get_name(), show_progress, setup.features.count) as game:
             estimator = LeaveOneOut(game.players, game.full)
-            solve(lambda coalitions: game.values(coalitions, repeats=False), estimator)
+            for numbers in estimator.missing():
+                estimator.add(game.begin_without(numbers)[1]())
             return game.attributions(estimator.result, flat=True)
 
     @renamed(ablations_per_eval="perturbations_per_eval")
@@ -104,4 +105,7 @@ class FeatureAblation(PerturbationAttribution):
         setup = accept_game(question, baselines, feature_mask, share_ids, perturbations_per_eval)
         with setup.play(self.get_name(), show_progress, setup.features.count) as game:
             estimator = LeaveOneOut(game.players, game.full)
-            return solved_later(game, estimator, lambda: game.attributions(estimator.result, flat=True))
+            begun = (game.begin_without(numbers) for numbers in estimator.missing())
+            return completed(
+                game.evaluator, begun, estimator.add, lambda: game.attributions(estimator.result, flat=True)
+            )
