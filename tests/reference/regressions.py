@@ -44,14 +44,14 @@ def shapley_of(values):
 def interactions_of(values):
     """The Shapley interaction index of all pairs, by the sum over coalitions of the others; zero on the diagonal."""
     players = len(values).bit_length() - 1
+    members, number = all_coalitions(players), torch.arange(len(values))
+    weight = [math.factorial(t) * math.factorial(players - t - 2) for t in range(players - 1)]
+    weight = torch.tensor(weight, dtype=DOUBLE) / math.factorial(players - 1)
     found = torch.zeros(players, players, dtype=DOUBLE)
     for i, j in itertools.combinations(range(players), 2):
-        others = [k for k in range(players) if k not in (i, j)]
-        for size in range(players - 1):
-            weight = math.factorial(size) * math.factorial(players - size - 2) / math.factorial(players - 1)
-            for rest in itertools.combinations(others, size):
-                k, a, b = sum(1 << r for r in rest), 1 << i, 1 << j
-                found[i, j] += weight * (values[k + a + b] - values[k + a] - values[k + b] + values[k])
+        rest, a, b = number[~members[:, i] & ~members[:, j]], 1 << i, 1 << j
+        effect = values[rest | a | b] - values[rest | a] - values[rest | b] + values[rest]
+        found[i, j] = (weight[members[rest].sum(1)] * effect).sum()
     return found + found.T
 
 

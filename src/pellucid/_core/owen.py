@@ -186,4 +186,4 @@ def exact_owen_values(values: Callable[[Tensor], Tensor], hierarchy: Hierarchy) 
     """Compute Owen values, shape (players, *shape), from the values of coalitions."""
     needed = owen_sum(hierarchy)
     found = values(needed.coalitions).double()
-    return (needed.weights @ found.flatten(1)).reshape(-1, *found.shape[1:])
+    return torch.tensordot(needed.weights.to(found.device), found, dims=1)

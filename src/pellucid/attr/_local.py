@@ -156,8 +156,7 @@ class Neighbourhood:
         inputs = game.question.inputs
         if isinstance(self.similarity, ExponentialKernel):
             return self.similarity.of_coalitions(coalitions, game.features, inputs, game.baselines, per_example)
-        layouts = tuple(game.features.layout(i) for i in range(len(inputs)))
-        perturbed = Coalitions(coalitions, game.features, inputs, game.baselines, layouts)
+        perturbed = Coalitions(coalitions, game.features, inputs, game.baselines)
         examples = torch.arange(len(inputs[0]))
         groups = [slice(int(e), int(e) + 1) for e in examples] if per_example else [slice(0, len(examples))]
         found = torch.zeros(len(coalitions), len(groups), dtype=torch.float64)
