@@ -8,6 +8,7 @@ are ratios of CPU seconds, Captum's over ours, at equal numbers of samples and o
 from __future__ import annotations
 
 import argparse
+import functools
 import warnings
 from collections.abc import Callable
 
@@ -102,12 +103,13 @@ def speed(rounds: int) -> None:
     for name, (model, x, mask) in cases.items():
         for samples in (25, 100, 400, 1000):
             arguments = {"target": 0, "n_samples": samples, "feature_mask": mask}
-            functions = {
-                "ours": lambda m=KernelShap(model), v=x, a=arguments: m.attribute(v, **a),
-                "theirs": lambda m=captum.attr.KernelShap(model), v=x, a=arguments: m.attribute(v, **a),
-                "our lime": lambda m=Lime(model), v=x, a=arguments: m.attribute(v, **a),
-                "their lime": lambda m=captum.attr.Lime(model), v=x, a=arguments: m.attribute(v, **a),
+            methods = {
+                "ours": KernelShap(model),
+                "theirs": captum.attr.KernelShap(model),
+                "our lime": Lime(model),
+                "their lime": captum.attr.Lime(model),
             }
+            functions = {k: functools.partial(m.attribute, x, **arguments) for k, m in methods.items()}
             seconds = interleaved(functions, rounds)
             ratios = seconds["theirs"] / seconds["ours"], seconds["their lime"] / seconds["our lime"]
             print(f"{name:36} {samples:8} {ratios[0]:10.1f} {ratios[1]:8.1f}")

@@ -322,9 +322,7 @@ def test_lime_base_evaluates_samples_of_other_shapes_one_by_one():
         return v.sum(1) if v.shape[1] else torch.zeros(1)
 
     source = (row[None].float() for row in all_coalitions(4))
-    lime = LimeBase(
-        count, EVERY, lambda *_, **__: 1.0, lambda v: source, True, lambda z, v: v[:, z[0].bool()], None
-    )
+    lime = LimeBase(count, EVERY, lambda *_, **__: 1.0, lambda v: source, True, lambda z, v: v[:, z[0].bool()], None)
     assert torch.allclose(lime.attribute(words, n_samples=16), words, atol=1e-5)
     assert len(calls) == 17
     batched = base_lime(lambda v: v.sum(1), EVERY, True)
@@ -334,7 +332,7 @@ def test_lime_base_evaluates_samples_of_other_shapes_one_by_one():
 
 
 def test_what_cannot_be_used_is_refused(x):
-    with pytest.raises(InvalidTypeError, match="interpretable_model is a .*made"):
+    with pytest.raises(InvalidTypeError, match=r"interpretable_model is a .*made"):
         Lime(mlp(6), models.SkLearnLasso)
     with pytest.raises(InvalidValueError, match="distance_mode is 'manhattan'"):
         get_exp_kernel_similarity_function("manhattan")

@@ -1,5 +1,6 @@
-"""The regression estimator: exact where it must be, more accurate than plain leverage scores, honest about its error."""
+"""The regression estimator: exact where it must be, more accurate than leverage scores, honest about its error."""
 
+import itertools
 import math
 
 import pytest
@@ -50,7 +51,7 @@ def test_pairs_are_distinct_and_of_the_sizes_allotted(players, count):
 def test_a_larger_draw_holds_a_smaller_one(players):
     counts = [2, 7, 20, 90, 250]
     draws = [{tuple(r) for r in draw_pairs(players, c, 5).coalitions.tolist()} for c in counts]
-    for small, large in zip(draws, draws[1:], strict=False):
+    for small, large in itertools.pairwise(draws):
         assert small <= large
     assert draws[1] != {tuple(r) for r in draw_pairs(players, 7, 6).coalitions.tolist()}
 

@@ -8,7 +8,7 @@ features: the perturbed inputs need not be made.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -44,10 +44,9 @@ def draw_masks(players: int, count: int, seed: int) -> Tensor:
     return drawn
 
 
-def _tosses(players: int, seed: int) -> Iterator[Tensor]:
+def _tosses(players: int, seed: int) -> Callable[[int], Tensor]:
     generator = generator_of(seed % 2**63)
-    while True:
-        yield torch.rand(64, players, generator=generator) < 0.5
+    return lambda count: torch.rand(-(-count // 64) * 64, players, generator=generator) < 0.5
 
 
 def _determines(coalitions: Tensor) -> bool:

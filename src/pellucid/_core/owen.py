@@ -186,4 +186,5 @@ def exact_owen_values(values: Callable[[Tensor], Tensor], hierarchy: Hierarchy) 
     """Compute Owen values, shape (players, *shape), from the values of coalitions."""
     needed = owen_sum(hierarchy)
     found = values(needed.coalitions).double()
-    return torch.tensordot(needed.weights.to(found.device), found, dims=1)
+    owen: Tensor = torch.tensordot(needed.weights.to(found.device), found, dims=1)
+    return owen

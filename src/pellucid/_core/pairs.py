@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -117,26 +117,30 @@ def draw_pairs(players: int, count: int, seed: int) -> Pairs:
     """
     taken = allocate(players, count)
     total = [pairs_of_size(players, k) for k in range(1, len(taken) + 1)]
-    drawn = [_first_of(players, k + 1, m, seed) for k, m in enumerate(taken) if m]
     sizes = [k + 1.0 for k, m in enumerate(taken) for _ in range(m)]
     fractions = [m / total[k] for k, m in enumerate(taken) for _ in range(m)]
     return Pairs(
-        torch.cat(drawn),
+        torch.cat(_coalitions(players, taken, total, seed)),
         torch.tensor(sizes, dtype=torch.float64),
         tuple(taken),
         torch.tensor(fractions, dtype=torch.float64),
     )
 
 
-def _first_of(players: int, size: int, count: int, seed: int) -> Tensor:
-    """The first coalitions of the stream of one size."""
-    total = pairs_of_size(players, size)
-    if count == total > ENUMERATED:
-        return _enumerate(players, size)
-    generator = generator_of((seed + size * 0x9E3779B97F4A7C15) % 2**63)
-    if total <= ENUMERATED:
-        return _enumerated(players, size)[torch.randperm(total, generator=generator)[:count]]
-    return distinct(_blocks(players, size, generator), count)
+def _coalitions(players: int, taken: list[int], total: list[int], seed: int) -> list[Tensor]:
+    """The first coalitions of the stream of each size."""
+    generator = torch.Generator()
+    found = []
+    for size, (count, most) in enumerate(zip(taken, total, strict=True), 1):
+        if count == most > ENUMERATED:
+            found.append(_enumerate(players, size))
+        elif count:
+            generator.manual_seed((seed + size * 0x9E3779B97F4A7C15) % 2**63)
+            if most <= ENUMERATED:
+                found.append(_enumerated(players, size)[torch.randperm(most, generator=generator)[:count]])
+            else:
+                found.append(distinct(_blocks(players, size, generator), count))
+    return found
 
 
 @lru_cache(maxsize=128)
@@ -152,40 +156,35 @@ def _enumerate(players: int, size: int) -> Tensor:
     return torch.zeros(len(chosen), players, dtype=torch.bool).scatter_(1, places, True)
 
 
-def _blocks(players: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Coalitions of one size without end: each random order is cut into disjoint ones, so that all players take part.
-
-    Yields:
-        Coalitions, shape (players // size, players).
-    """
+def _blocks(players: int, size: int, generator: torch.Generator) -> Callable[[int], Tensor]:
+    """Coalitions of one size without end: each random order is cut into disjoint ones, which differ more."""
     halves = 2 * size == players
-    blocks = 1 if halves else players // size
-    while True:
-        places = torch.randperm(players, generator=generator)[: blocks * size].reshape(blocks, size)
-        found = torch.zeros(blocks, players, dtype=torch.bool).scatter_(1, places, True)
-        yield (found if bool(found[0, 0]) else ~found) if halves else found
+    each = 1 if halves else players // size
+
+    def more(count: int) -> Tensor:
+        orders = [torch.randperm(players, generator=generator) for _ in range(-(-count // each))]
+        places = torch.stack(orders)[:, : each * size].reshape(-1, size)
+        found = torch.zeros(len(places), players, dtype=torch.bool).scatter_(1, places, True)
+        return found ^ ~found[:, :1] if halves else found
+
+    return more
 
 
-def distinct(stream: Iterator[Tensor], count: int) -> Tensor:
-    """Take the first ``count`` different rows from a stream of blocks of boolean rows."""
-    kept: list[Tensor] = []
-    seen: set[int] = set()
-    while len(seen) < count:
-        wanted = count - len(seen)
-        blocks = [next(stream)]
-        while sum(len(b) for b in blocks) < wanted:
-            blocks.append(next(stream))
-        rows = torch.cat(blocks)
-        fresh = []
-        for i, code in enumerate(_codes(rows)):
-            if code not in seen and len(seen) < count:
-                seen.add(code)
-                fresh.append(i)
-        kept.append(rows[fresh])
-    return torch.cat(kept)
+def distinct(more: Callable[[int], Tensor], count: int) -> Tensor:
+    """Take the first ``count`` different rows from a stream of boolean rows.
 
+    Args:
+        more: gives at least as many further rows of the stream as it is asked for.
+        count: number of rows.
 
-def _codes(rows: Tensor) -> list[int]:
-    """One number per row; rows of different content get different numbers but for one case in 2^63."""
+    Returns:
+        The rows.
+    """
+    rows = more(count)
     key = torch.randint(-(2**62), 2**62, (rows.shape[1],), generator=generator_of(rows.shape[1]))
-    return [int(code) for code in (rows * key).sum(1).tolist()]
+    while True:
+        codes = (rows * key).sum(1).tolist()  # different but for one case in 2^63
+        first = {code: i for i, code in zip(range(len(codes) - 1, -1, -1), reversed(codes), strict=True)}
+        if len(first) >= count:
+            return rows[:count] if len(first) == len(codes) else rows[sorted(first.values())[:count]]
+        rows = torch.cat([rows, more(count - len(first))])

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from pellucid._core.weighted import TINY, Design
 
-LARGEST = 512
+LARGEST = 400
 """Pairs, or sets of three, up to which the control is computed: its cost grows with the cube of the fewer ones."""
 BELIEFS = (1 / 256, 1 / 16, 1.0, 16.0)
 """Noise variances that are tried, relative to the prior's."""
@@ -57,17 +57,14 @@ def third_order(coalitions: Tensor, design: Design, residuals: Tensor) -> Contro
         return Control(change, left_out)
     signs = coalitions.double() * 2 - 1
     smoother = _Features.of(signs, design) if count > LARGEST else _Pairs.of(signs, design)
-    best, weights = left_out.square().sum(0), torch.zeros_like(residuals)
-    for belief in BELIEFS:
-        found, diagonal = smoother.fitted(residuals, belief)
-        without = (residuals - found) / (slack - diagonal[:, None]).clamp(min=TINY)
-        score = without.square().sum(0)
-        better = score < best
-        best = torch.where(better, score, best)
-        left_out = torch.where(better, without, left_out)
-        weights = torch.where(better, (residuals - found) / (belief * smoother.scale), weights)
+    noise = smoother.scale * torch.tensor(BELIEFS, dtype=signs.dtype)[:, None, None]
+    rests, kept = smoother.rests(residuals, noise)
+    without = torch.cat([left_out[None], rests / (slack - 1 + kept[:, :, None]).clamp(min=TINY)])
+    chosen = without.square().sum(1).argmin(0).expand(1, count, -1)
+    duals = torch.cat([torch.zeros_like(rests[:1]), rests / noise])
+    weights = duals.gather(0, chosen)[0]
     values = _shapley(signs, weights * design.root)
-    return Control(values - design.influence @ smoother.times(weights), left_out)
+    return Control(values - design.influence @ smoother.times(weights), without.gather(0, chosen)[0])
 
 
 class _Pairs(NamedTuple):
@@ -89,13 +86,10 @@ class _Pairs(NamedTuple):
         apart = design.left_over(design.left_over(kernel).T)
         return cls(kernel, apart, apart.diagonal().mean().clamp(min=TINY))
 
-    def fitted(self, residuals: Tensor, belief: float) -> tuple[Tensor, Tensor]:
-        """Fit residuals of the regression; also how much of its own fit each pair makes."""
-        noise = belief * self.scale
-        inverse = torch.cholesky_inverse(
-            torch.linalg.cholesky(self.apart + noise * torch.eye(len(self.apart)).double())
-        )
-        return residuals - noise * (inverse @ residuals), 1 - noise * inverse.diagonal()
+    def rests(self, residuals: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """What each noise leaves of residuals, (beliefs, pairs, columns), and of each pair's own."""
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(_plus(self.apart, noise)))
+        return noise * (inverse @ residuals), noise[:, :, 0] * inverse.diagonal(dim1=1, dim2=2)
 
     def times(self, weights: Tensor) -> Tensor:
         """The control that weights of the pairs make, at the pairs."""
@@ -116,12 +110,11 @@ class _Features(NamedTuple):
         apart = design.left_over(rows)
         return cls(rows, apart, apart.T @ apart, apart.square().sum(1).mean().clamp(min=TINY))
 
-    def fitted(self, residuals: Tensor, belief: float) -> tuple[Tensor, Tensor]:
+    def rests(self, residuals: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """As for pairs."""
-        noise = belief * self.scale
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(self.gram + noise * torch.eye(len(self.gram)).double()))
-        influence = self.apart @ inverse
-        return influence @ (self.apart.T @ residuals), (influence * self.apart).sum(1)
+        influence = self.apart @ torch.cholesky_inverse(torch.linalg.cholesky(_plus(self.gram, noise)))
+        fitted = influence @ (self.apart.T @ residuals)
+        return residuals - fitted, 1 - (influence * self.apart).sum(2)
 
     def times(self, weights: Tensor) -> Tensor:
         """As for pairs."""
@@ -131,15 +124,21 @@ class _Features(NamedTuple):
 def _kernel(signs: Tensor) -> Tensor:
     """Inner products of all ``chi_A - share`` of two coalitions, relative to those of a coalition with itself."""
     players = signs.shape[1]
-    share = signs.mean(1)
-    inner, total = _cubic(signs @ signs.T, players), _cubic(signs.sum(1), players)
-    shared = torch.outer(share, total)
-    most = math.comb(players, 3)
-    return (inner - shared - shared.T) / most + torch.outer(share, share)
+    most, share = math.comb(players, 3), signs.mean(1)
+    beside = share / 2 - _cubic(signs.sum(1), players) / most
+    left, right = torch.stack([share, beside], dim=1), torch.stack([beside, share])
+    return torch.addmm(_cubic(signs @ signs.T, players), left, right, beta=1 / most)
 
 
 def _cubic(product: Tensor, players: int) -> Tensor:
-    return (product * product - (3 * players - 2)) * product / 6
+    return (product * product).sub_(3 * players - 2).mul_(product).div_(6)
+
+
+def _plus(matrix: Tensor, noise: Tensor) -> Tensor:
+    """A matrix plus each noise times the identity, shape (beliefs, ...)."""
+    systems = matrix.repeat(len(noise), 1, 1)
+    systems.diagonal(dim1=1, dim2=2).add_(noise[:, 0])
+    return systems
 
 
 def _triples(signs: Tensor) -> Tensor:
