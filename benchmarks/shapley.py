@@ -13,10 +13,11 @@ import warnings
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import pellucid
 from benchmarks.measure import interleaved
+from benchmarks.perturbation import small_cnn, small_mlp, squares
 from pellucid.attr import KernelShap, Lime, ShapleyValueSampling
 from tests.reference.regressions import independent_game, leverage_estimate, network_game, shapley_of
 
@@ -76,32 +77,17 @@ def coverage(games: int) -> None:
         print(f"{game.__name__.replace('_', ' ') + 's':36} {shares[0]:10.3f} {shares[1]:8.3f}")
 
 
-def small_mlp() -> nn.Module:
-    """Two hidden layers on 20 features."""
-    torch.manual_seed(0)
-    layers = [nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 5)]
-    return nn.Sequential(*layers).eval()
-
-
-def small_cnn() -> nn.Module:
-    """Two convolutions on images of 3 x 16 x 16."""
-    torch.manual_seed(0)
-    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.ReLU()]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 5)).eval()
-
-
 def speed(rounds: int) -> None:
     """CPU time against Captum, batch of one."""
     import captum.attr
 
-    tiles = torch.arange(16)[:, None] // 4 * 4 + torch.arange(16) // 4
     cases = {
-        "MLP, 20 features": (small_mlp(), torch.randn(1, 20), None),
-        "CNN, 3x16x16 in 16 tiles": (small_cnn(), torch.randn(1, 3, 16, 16), tiles[None, None]),
+        "small MLP, 20 features": (small_mlp(), torch.randn(1, 20), None),
+        "small CNN, 3x16x16, 16 segments": (small_cnn(), torch.randn(1, 3, 16, 16), squares(16, 4)),
     }
     print(f"\n{'times faster than Captum':36} {'samples':>8} {'KernelShap':>10} {'Lime':>8}")
     for name, (model, x, mask) in cases.items():
-        for samples in (25, 100, 400, 1000):
+        for samples in (25, 100, 250, 500, 1000):
             arguments = {"target": 0, "n_samples": samples, "feature_mask": mask}
             methods = {
                 "ours": KernelShap(model),

@@ -227,7 +227,8 @@ CASES = [
 ]
 
 OTHER_RESULTS = {
+    "DataLoaderAttribution": "takes a data loader instead of inputs",
     "LimeBase": "gives the representation of one model for one value",
     "ShapleyInteractions": "gives a matrix of features and features",
 }
-"""Methods whose results are not shaped like the inputs; each has a file of tests of its own."""
+"""Methods whose inputs or results have another form; each has tests of its own."""

@@ -175,7 +175,7 @@ print("torch._dynamo" in sys.modules and "torch._dynamo" not in before)
 def public_methods():
     for name in attr.__all__:
         cls = getattr(attr, name)
-        if inspect.isclass(cls) and not inspect.isabstract(cls):
+        if inspect.isclass(cls) and issubclass(cls, attr.Attribution) and not inspect.isabstract(cls):
             yield cls
 
 

@@ -9,6 +9,7 @@ from pellucid.attr.attribution import (
     NeuronAttribution,
     PerturbationAttribution,
 )
+from pellucid.attr.dataloader import DataLoaderAttribution, InputRole
 from pellucid.attr.deep_lift import DeepLift
 from pellucid.attr.deep_lift_shap import DeepLiftShap
 from pellucid.attr.feature_ablation import FeatureAblation
@@ -26,10 +27,30 @@ from pellucid.attr.owen_values import OwenValues
 from pellucid.attr.saliency import Saliency
 from pellucid.attr.shapley_interactions import ShapleyInteractions
 from pellucid.attr.shapley_values import ShapleyValues, ShapleyValueSampling
+from pellucid.attr.statistics import (
+    MSE,
+    ClassSummarizer,
+    CommonStats,
+    Count,
+    Max,
+    Mean,
+    Min,
+    StatValue,
+    StdDev,
+    Sum,
+    Summarizer,
+    SummarizerSingleTensor,
+    Var,
+)
 
 __all__ = [
     "LRP",
+    "MSE",
     "Attribution",
+    "ClassSummarizer",
+    "CommonStats",
+    "Count",
+    "DataLoaderAttribution",
     "Deconvolution",
     "DeepLift",
     "DeepLiftShap",
@@ -38,12 +59,16 @@ __all__ = [
     "GradientAttribution",
     "GradientShap",
     "GuidedBackprop",
+    "InputRole",
     "InputXGradient",
     "IntegratedGradients",
     "KernelShap",
     "LayerAttribution",
     "Lime",
     "LimeBase",
+    "Max",
+    "Mean",
+    "Min",
     "NeuronAttribution",
     "NoiseTunnel",
     "Occlusion",
@@ -53,6 +78,12 @@ __all__ = [
     "ShapleyInteractions",
     "ShapleyValueSampling",
     "ShapleyValues",
+    "StatValue",
+    "StdDev",
+    "Sum",
+    "Summarizer",
+    "SummarizerSingleTensor",
+    "Var",
     "get_exp_kernel_similarity_function",
     "quad_tree",
     "visualization",

@@ -13,11 +13,12 @@ from pellucid._core.anytime import accept_effort, check_same_game, cost_of_pair,
 from pellucid._core.door import accept_count, accept_optional_count, accept_question
 from pellucid._core.estimators import EXACT_LIMIT, AllSubsets, OrderMoments, SampledOrders, solve
 from pellucid._core.game import Game
+from pellucid._core.masks import Features
 from pellucid._core.random import draw_seeds, generator_of
 from pellucid._core.renaming import renamed
 from pellucid._core.sampling import warn_if_noisy
 from pellucid.attr._futures import solved_later
-from pellucid.attr._games import GameSetup, accept_game
+from pellucid.attr._games import accept_game
 from pellucid.attr.attribution import PerturbationAttribution
 from pellucid.docstrings import documented
 from pellucid.errors import invalid_type, invalid_value
@@ -76,7 +77,7 @@ class ShapleyValues(PerturbationAttribution):
         """
         question = accept_question(self.forward_func, inputs, target, additional_forward_args, any_values=True)
         setup = accept_game(question, baselines, feature_mask, share_ids, perturbations_per_eval)
-        _check_exact(setup)
+        require_few(setup.features)
         with setup.play(self.get_name(), show_progress, 2**setup.features.count - 1) as game:
             estimator = AllSubsets(game.players, game.full)
             solve(lambda coalitions: game.values(coalitions, repeats=False), estimator)
@@ -110,18 +111,19 @@ class ShapleyValues(PerturbationAttribution):
         """
         question = accept_question(self.forward_func, inputs, target, additional_forward_args, any_values=True)
         setup = accept_game(question, baselines, feature_mask, share_ids, perturbations_per_eval)
-        _check_exact(setup)
+        require_few(setup.features)
         with setup.play(self.get_name(), show_progress, 2**setup.features.count - 1) as game:
             estimator = AllSubsets(game.players, game.full)
             return solved_later(game, estimator, lambda: game.attributions(estimator.result))
 
 
-def _check_exact(setup: GameSetup) -> None:
-    if setup.features.count > EXACT_LIMIT:
+def require_few(features: Features) -> None:
+    """Refuse more features than all of whose subsets can be evaluated."""
+    if features.count > EXACT_LIMIT:
         raise invalid_value(
             "inputs",
-            f"with {setup.features.count} features",
-            f"they have 2^{setup.features.count} subsets",
+            f"with {features.count} features",
+            f"they have 2^{features.count} subsets",
             f"a feature_mask with at most {EXACT_LIMIT} features, or use ShapleyValueSampling",
         )
 
