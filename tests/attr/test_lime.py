@@ -185,6 +185,11 @@ def test_samples_of_ones_own(x):
 
     found = Lime(mlp(6), EVERY, perturb_func=sampler).attribute(x, target=0, n_samples=64)
     assert torch.allclose(found, Lime(mlp(6), EVERY).attribute(x, target=0), atol=1e-12)
+    twice = Lime(mlp(6), EVERY, perturb_func=lambda v, **k: (row for _ in range(2) for row in all_coalitions(6)))
+    with pellucid.recording() as report:
+        assert torch.allclose(twice.attribute(x, target=0, n_samples=128), found, atol=1e-12)
+    assert report.samples == 128
+    assert report.rows <= 3 * 66
     drawn = Lime(mlp(6), EVERY, perturb_func=lambda v, **k: torch.rand(1, 6) < 0.8)
     assert drawn.attribute(x, target=0, n_samples=60).shape == x.shape
     with pytest.raises(InvalidValueError, match="perturb_func is one that returned a sample"):
@@ -334,6 +339,10 @@ def test_lime_base_evaluates_samples_of_other_shapes_one_by_one():
 def test_what_cannot_be_used_is_refused(x):
     with pytest.raises(InvalidTypeError, match=r"interpretable_model is a .*made"):
         Lime(mlp(6), models.SkLearnLasso)
+    with pytest.raises(InvalidValueError, match="share is 1"):
+        Lasso(1)
+    with pytest.raises(InvalidValueError, match="ridge is -1"):
+        LeastSquares(-1)
     with pytest.raises(InvalidValueError, match="distance_mode is 'manhattan'"):
         get_exp_kernel_similarity_function("manhattan")
     with pytest.raises(InvalidValueError, match="kernel_width is 0"):

@@ -10,6 +10,7 @@ output is scaled gets coefficients that are scaled, and a constant one gets zero
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from pellucid._core.report import notify
 from pellucid._core.weighted import TINY
-from pellucid.errors import ConvergenceWarning
+from pellucid.errors import ConvergenceWarning, invalid_value
 
 BLOCK = 2**24
 """Numbers that the fits of one block of examples hold at most."""
@@ -89,6 +90,11 @@ class LeastSquares:
 
     ridge: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Check the weight."""
+        if not 0 <= self.ridge < math.inf:
+            raise invalid_value("ridge", repr(self.ridge), "it is the weight of a penalty", "a number >= 0")
+
     def solve(self, moments: Moments, centred: Tensor) -> Tensor:
         """Solve the normal equations and refine once, or find the shortest solution where there are several."""
         gram = moments.gram
@@ -124,6 +130,11 @@ class Lasso:
     """
 
     share: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Check the share."""
+        if not 0 <= self.share < 1:
+            raise invalid_value("share", repr(self.share), "from 1 on all coefficients are zero", "a number in [0, 1)")
 
     def solve(self, moments: Moments, centred: Tensor) -> Tensor:
         """Solve for the signs of the present solution until they stay, nearer and nearer to the solution."""

@@ -194,8 +194,8 @@ def sample_locally(
         nobody = torch.zeros(0, game.players, dtype=torch.bool)
         known = LocalValues(nobody, torch.zeros(0, *full.shape, dtype=torch.float64), full, begin)
     per_example = full.dim() > 0 and full.shape[0] == game.question.site.examples
-    everything = all_coalitions(game.players)
-    count = min(budget.first, everything) if neighbourhood.perturb is None else budget.first
+    everything = all_coalitions(game.players) if neighbourhood.perturb is None else budget.most
+    count = min(budget.first, everything)
     while True:
         known = neighbourhood.extended(game, count, known)
         weights = neighbourhood.weights(game, known.coalitions, per_example)

@@ -41,6 +41,7 @@ def accept_budget(
     max_evals: int | None,
     start_from: Any,
     least: int = LEAST,
+    repeats: bool = False,
 ) -> Budget:
     """Check how long to sample.
 
@@ -51,6 +52,7 @@ def accept_budget(
         max_evals: coalitions to evaluate at most.
         start_from: checked state of an earlier call, if any; its length counts coalitions.
         least: fewest coalitions that make sense.
+        repeats: whether a coalition can be drawn again, so that there can be more than all of them.
 
     Returns:
         The budget.
@@ -61,7 +63,7 @@ def accept_budget(
     effort = accept_effort(samples, tolerance, ceiling)
     known = 0 if start_from is None else len(start_from)
     everything = all_coalitions(players)
-    budget = Budget.of(min(samples, everything), known, effort.tolerance, ceiling)
+    budget = Budget.of(samples if repeats else min(samples, everything), known, effort.tolerance, ceiling)
     check_size(players, min(budget.first, everything))
     return budget
 

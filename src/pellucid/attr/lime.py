@@ -254,7 +254,7 @@ class Lime(PerturbationAttribution):
         players = setup.features.count
         samples = default_budget(players) if n_samples is None else n_samples
         begin = accept_state(start_from, LocalValues, (generator, seed))
-        budget = accept_budget(players, samples, tolerance, max_evals, begin, least=2)
+        budget = accept_budget(players, samples, tolerance, max_evals, begin, 2, self.perturb_func is not None)
         keywords = {"baselines": baselines, "feature_mask": feature_mask, "num_interp_features": players}
         perturb = None if self.perturb_func is None else draws(self.perturb_func, inputs, keywords)
         near = Neighbourhood(self.similarity_func, perturb, keywords)
