@@ -96,6 +96,8 @@ def test_a_call_can_be_continued(wide):
     assert second.samples == 160
     assert second.rows <= 2 * (60 + 3)
     assert torch.equal(found, method.attribute(wide, target=0, n_samples=160, seed=4))
+    most = method.attribute(wide, target=0, n_samples=9000, start_from=second.state)  # sizes are drawn otherwise
+    assert torch.equal(most, method.attribute(wide, target=0, n_samples=9160, seed=4))
     more = ShapleyInteractions(mlp(14)).attribute(wide, target=0, n_samples=800, start_from=second.state)
     assert more.shape == (2, 14, 14)
 

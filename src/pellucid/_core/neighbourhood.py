@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core.masks import Features
-from pellucid._core.pairs import distinct
+from pellucid._core.pairs import FEW, distinct
 from pellucid._core.random import generator_of
 from pellucid.errors import invalid_value
 
@@ -29,19 +29,30 @@ def draw_masks(players: int, count: int, seed: int) -> Tensor:
     Args:
         players: number of features.
         count: number of coalitions; all of them if there are no more.
-        seed: of the draw. A larger draw begins as a smaller one where both have more than ``players`` rows to spare.
+        seed: of the draw. A larger draw begins as a smaller one where both are a small share of all coalitions and a large
+            multiple of the players.
 
     Returns:
         Shape (coalitions, players), bool.
     """
-    if players < 63 and count >= 2**players:
-        return (torch.arange(2**players)[:, None] >> torch.arange(players)) % 2 == 1
-    drawn = distinct(_tosses(players, seed), count)
+    if count >= 1 << players:
+        return _members(torch.arange(1 << players), players)
+    drawn = _drawn(players, count, seed)
     for attempt in range(1, TRIES):
         if count <= players or _determines(drawn):
             break
-        drawn = distinct(_tosses(players, seed + attempt), count)
+        drawn = _drawn(players, count, seed + attempt)
     return drawn
+
+
+def _drawn(players: int, count: int, seed: int) -> Tensor:
+    if count * FEW > 1 << players:
+        return _members(torch.randperm(1 << players, generator=generator_of(seed % 2**63))[:count], players)
+    return distinct(_tosses(players, seed), count)
+
+
+def _members(codes: Tensor, players: int) -> Tensor:
+    return (codes[:, None] >> torch.arange(players)) % 2 == 1
 
 
 def _tosses(players: int, seed: int) -> Callable[[int], Tensor]:

@@ -85,8 +85,9 @@ def evaluate_pairs(
         first, second = found[1:].chunk(2)
         return PairValues(pairs, first, second, full.double().cpu(), found[0], seed)
     known, old = _beginnings(pairs, begin.pairs), _beginnings(begin.pairs, pairs)
-    if not torch.equal(pairs.coalitions[known], begin.pairs.coalitions[old]):  # one of them is a list of all
-        known, old = torch.zeros_like(known), torch.zeros_like(old)
+    same = (pairs.coalitions[known] == begin.pairs.coalitions[old]).all(1)
+    other = pairs.sizes[known][~same].unique()  # sizes of which so many are taken now that they are drawn otherwise
+    known, old = known & ~torch.isin(pairs.sizes, other), old & ~torch.isin(begin.pairs.sizes, other)
     fresh = pairs.coalitions[~known]
     found = values(torch.cat([fresh, ~fresh])).cpu()
     parts = []

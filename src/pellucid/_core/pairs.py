@@ -3,7 +3,8 @@
 A pair is a coalition and its complement; the coalition is the smaller of the two, and of two equal halves the one
 with player 0. Sizes get pairs in proportion to ``(k (n - k))^(-1/2)``, which minimises the error of the Shapley
 regression where values are independent of each other, and are enumerated where that covers them. Each size has a
-stream of its own, of which a larger draw takes a longer beginning: what was evaluated before is used again.
+stream of its own, of which a larger draw takes a longer beginning, so that what was evaluated before is used again
+(but where a larger share takes another way to draw).
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from torch import Tensor
 
 from pellucid._core.random import generator_of
 
-ENUMERATED = 2**13
+ENUMERATED = 2**11
 """Up to this many coalitions of a size, a random order of all of them is the stream."""
+FEW = 8
+"""A larger share than one in so many is taken from a random order of all in any case: draws would repeat too often."""
 
 
 @dataclass(frozen=True)
@@ -132,14 +135,14 @@ def _coalitions(players: int, taken: list[int], total: list[int], seed: int) -> 
     generator = torch.Generator()
     found = []
     for size, (count, most) in enumerate(zip(taken, total, strict=True), 1):
-        if count == most > ENUMERATED:
-            found.append(_enumerate(players, size))
-        elif count:
-            generator.manual_seed((seed + size * 0x9E3779B97F4A7C15) % 2**63)
-            if most <= ENUMERATED:
-                found.append(_enumerated(players, size)[torch.randperm(most, generator=generator)[:count]])
-            else:
-                found.append(distinct(_blocks(players, size, generator), count))
+        if count == 0:
+            continue
+        generator.manual_seed((seed + size * 0x9E3779B97F4A7C15) % 2**63)
+        if most <= ENUMERATED or count * FEW > most:
+            every = _enumerated(players, size) if most <= ENUMERATED else _enumerate(players, size)
+            found.append(every[torch.randperm(most, generator=generator)[:count]])
+        else:
+            found.append(distinct(_blocks(players, size, generator), count))
     return found
 
 
