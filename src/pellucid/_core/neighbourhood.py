@@ -29,8 +29,8 @@ def draw_masks(players: int, count: int, seed: int) -> Tensor:
     Args:
         players: number of features.
         count: number of coalitions; all of them if there are no more.
-        seed: of the draw. A larger draw begins as a smaller one where both are a small share of all coalitions and a large
-            multiple of the players.
+        seed: of the draw. A larger draw begins as a smaller one where both are few of all coalitions and many beside
+            the players.
 
     Returns:
         Shape (coalitions, players), bool.

@@ -86,7 +86,7 @@ def evaluate_pairs(
         return PairValues(pairs, first, second, full.double().cpu(), found[0], seed)
     known, old = _beginnings(pairs, begin.pairs), _beginnings(begin.pairs, pairs)
     same = (pairs.coalitions[known] == begin.pairs.coalitions[old]).all(1)
-    other = pairs.sizes[known][~same].unique()  # sizes of which so many are taken now that they are drawn otherwise
+    other = torch.unique(pairs.sizes[known][~same])  # so many are taken now that they are drawn otherwise
     known, old = known & ~torch.isin(pairs.sizes, other), old & ~torch.isin(begin.pairs.sizes, other)
     fresh = pairs.coalitions[~known]
     found = values(torch.cat([fresh, ~fresh])).cpu()
