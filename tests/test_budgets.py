@@ -172,6 +172,17 @@ print("torch._dynamo" in sys.modules and "torch._dynamo" not in before)
     assert dynamo == "False"
 
 
+def test_explaining_does_not_import_the_compiler():
+    """It takes a second, and torch does so on many an occasion."""
+    code = """
+import sys, torch
+from pellucid.attr import FeatureAblation
+FeatureAblation(torch.nn.Linear(300, 1)).attribute(torch.ones(1, 300))
+print("torch._dynamo" in sys.modules)
+"""
+    assert run(code).strip() == "False"
+
+
 def public_methods():
     for name in attr.__all__:
         cls = getattr(attr, name)

@@ -114,7 +114,7 @@ def test_several_explained_elements_and_masks(data):
 
 def test_numbers_as_metrics(data):
     found = DataLoaderAttribution(FeatureAblation(mlp())).attribute(
-        DataLoader(data[0], 4), reduce=total, to_metric=lambda s: float(s)
+        DataLoader(data[0], 4), reduce=total, to_metric=float
     )
     each = FeatureAblation(lambda v: mlp()(v).sum(1)).attribute(data[0])
     assert torch.allclose(found[0], each.sum(0), atol=1e-12)
@@ -138,7 +138,7 @@ def test_loaders_that_change_are_refused(form, data):
 
     loader = DataLoader(x, 4, shuffle=True) if form == "shuffled" else Changing()
     method = DataLoaderAttribution(FeatureAblation(mlp()))
-    with pytest.raises(InvalidValueError, match="unrelated rows.*shuffle=False"):
+    with pytest.raises(InvalidValueError, match=r"unrelated rows.*shuffle=False"):
         method.attribute(loader, reduce=total, perturbations_per_pass=2)
 
 

@@ -286,8 +286,14 @@ def test_padding_with_nan_and_infinity(method, arguments, generator):
     assert torch.allclose(found, clean, atol=1e-14)
 
 
+def test_a_missing_value_is_replaced_by_its_baseline():
+    x = torch.tensor([[1.0, 2.0, float("nan")]])
+    found = FeatureAblation(lambda v: v.nan_to_num(5.0).prod(1)).attribute(x, baselines=1.0)
+    assert torch.equal(found, torch.tensor([[0.0, 5.0, 8.0]]))
+
+
 def test_results_that_are_not_finite_are_named():
-    with pytest.warns(NonFiniteWarning, match="inputs.*difference of the function's values"):
+    with pytest.warns(NonFiniteWarning, match=r"inputs.*difference of the function's values"):
         FeatureAblation(lambda v: v.log().sum(1)).attribute(torch.ones(1, 2))
 
 
@@ -334,12 +340,12 @@ def test_explain_takes_ids_and_padding_for_these_methods_only():
 # -- arguments
 
 
+@quiet
 @every_method
 def test_the_older_name_of_the_cap(method, arguments, x):
-    with pytest.warns(DeprecationWarning, match="perturbations_per_eval"), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=pellucid.errors.SamplingWarning)
+    with pytest.warns(DeprecationWarning, match="perturbations_per_eval"):
         method(mlp()).attribute(x, target=0, ablations_per_eval=2, **arguments)
-    with pytest.raises(InvalidTypeError, match="ablations_per_eval.*only perturbations_per_eval"):
+    with pytest.raises(InvalidTypeError, match=r"ablations_per_eval.*only perturbations_per_eval"):
         method(mlp()).attribute(x, target=0, ablations_per_eval=2, perturbations_per_eval=2, **arguments)
     with pytest.raises(TypeError, match="taget"):
         method(mlp()).attribute(x, taget=0, **arguments)

@@ -155,7 +155,7 @@ def test_a_budget_is_kept(generator):
         assert report.samples == 2 * (budget // 59)
     _, capped = sampled(mlp(30), x, target=0, max_evals=200)
     assert capped.samples == 6
-    with pytest.raises(InvalidValueError, match="max_evals is 58.*>= 59"):
+    with pytest.raises(InvalidValueError, match=r"max_evals is 58.*>= 59"):
         sampled(mlp(30), x, target=0, max_evals=58)
 
 
@@ -181,7 +181,7 @@ def test_going_on_with_another_question_is_refused(change, x):
     given["inputs"] = x * change.get("inputs", 1.0)
     with pytest.raises(InvalidValueError, match="start_from is about 12 features"):
         ShapleyValueSampling(mlp(12)).attribute(**given, start_from=first.state)
-    with pytest.raises(InvalidValueError, match="start_from.*only one"):
+    with pytest.raises(InvalidValueError, match=r"start_from.*only one"):
         ShapleyValueSampling(mlp(12)).attribute(x, target=0, start_from=first.state, seed=1)
 
 
@@ -221,7 +221,7 @@ def test_functions_that_return_futures(name, arguments, cap, x):
         future = method(later).attribute_future(x, target=1, perturbations_per_eval=cap, **arguments)
         assert torch.allclose(future.wait(), expected, atol=1e-13)
         assert torch.allclose(method(later).attribute(x, target=1, **arguments), expected, atol=1e-13)
-    with pytest.raises(pellucid.errors.InvalidTypeError, match="returns no torch.futures.Future"):
+    with pytest.raises(pellucid.errors.InvalidTypeError, match=r"returns no torch.futures.Future"):
         method(mlp(12)).attribute_future(x, target=1, **arguments)
 
 

@@ -6,7 +6,7 @@ replaced by selection, never by arithmetic, so that NaN and infinite values stay
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +22,9 @@ from pellucid._core.progress import Progress
 from pellucid._core.site import Question
 from pellucid.errors import invalid_value
 from pellucid.typing import Tensors
+
+MANY = 256
+"""Features above which equal coalitions are not looked for: they hardly occur, and looking costs."""
 
 
 @dataclass(frozen=True)
@@ -60,30 +63,33 @@ class Without:
     """The inputs without one feature each: made by index, since hardly any value differs.
 
     Attributes:
-        numbers: the features.
-        layouts: where the values of each feature lie, per input; the same for all examples.
+        samples: number of samples.
         inputs: the inputs.
         baselines: one per input, with 1 or N rows.
+        places: per input, the sample and number of each value that is replaced, in the order of the samples.
     """
 
-    numbers: Tensor
-    layouts: tuple[Layout, ...]
+    samples: int
     inputs: tuple[Tensor, ...]
     baselines: tuple[Tensor, ...]
+    places: tuple[tuple[Tensor, Tensor], ...]
 
-    @property
-    def samples(self) -> int:
-        """Number of features."""
-        return len(self.numbers)
+    @classmethod
+    def of(
+        cls, numbers: Tensor, layouts: Sequence[Layout], inputs: tuple[Tensor, ...], baselines: tuple[Tensor, ...]
+    ) -> Without:
+        """Take away features of inputs, in each of which they lie at the same places for all examples."""
+        return cls(len(numbers), inputs, baselines, tuple(layout.places(numbers) for layout in layouts))
 
     def values(self, samples: slice, examples: Tensor) -> tuple[Tensor, ...]:
         """Put baselines in place of the feature."""
-        numbers = self.numbers[samples]
+        count, found = samples.stop - samples.start, []
         pairs = chosen(self.inputs, self.baselines, examples)
-        return tuple(
-            replaced(x, base, *layout.places(numbers), len(numbers))
-            for layout, (x, base) in zip(self.layouts, pairs, strict=True)
-        )
+        for (which, places), (x, base) in zip(self.places, pairs, strict=True):
+            ends = torch.tensor([samples.start, samples.stop], device=which.device)
+            first, last = torch.searchsorted(which, ends).tolist()
+            found.append(replaced(x, base, which[first:last] - samples.start, places[first:last], count))
+        return tuple(found)
 
 
 def chosen(
@@ -161,7 +167,7 @@ class Game:
         return self._evaluate(torch.zeros(1, self.players, dtype=torch.bool))[0]
 
     def values(self, coalitions: Tensor, repeats: bool = True) -> Tensor:
-        """Evaluate coalitions; equal ones once, and the full one not at all.
+        """Evaluate coalitions; of up to ``MANY`` features equal ones once, and the full one not at all.
 
         Args:
             coalitions: bool, shape (m, players); True where a feature keeps the input's value.
@@ -179,7 +185,7 @@ class Game:
             The futures, and what gives the values when these are done.
         """
         full = self.full
-        if not repeats:
+        if not repeats or self.players > MANY:
             return self._begin(coalitions)
         different, place = distinct(coalitions)
         known = different.all(1)
@@ -206,14 +212,12 @@ class Game:
         Args:
             numbers: the features that are missing, each alone.
         """
-        layouts = self._layouts
-        if any(layout is None for layout in layouts):  # examples differ in their features
+        if self.features.per_example:
             return self._begin(~torch.nn.functional.one_hot(numbers, self.players).bool())
-        known = tuple(layout for layout in layouts if layout is not None)
-        return self.evaluator.begin(Without(numbers, known, self.question.inputs, self.baselines))
+        return self.evaluator.begin(Without.of(numbers, self._layouts, self.question.inputs, self.baselines))
 
     @cached_property
-    def _layouts(self) -> tuple[Layout | None, ...]:
+    def _layouts(self) -> tuple[Layout, ...]:
         return tuple(self.features.layout(i) for i in range(len(self.question.inputs)))
 
     def attributions(self, per_player: Tensor, flat: bool = False) -> Tensors:
