@@ -184,10 +184,16 @@ def distinct(more: Callable[[int], Tensor], count: int) -> Tensor:
         The rows.
     """
     rows = more(count)
-    key = torch.randint(-(2**62), 2**62, (rows.shape[1],), generator=generator_of(rows.shape[1]))
+    key = _key(rows.shape[1])
     while True:
         codes = (rows * key).sum(1).tolist()  # different but for one case in 2^63
         first = {code: i for i, code in zip(range(len(codes) - 1, -1, -1), reversed(codes), strict=True)}
         if len(first) >= count:
             return rows[:count] if len(first) == len(codes) else rows[sorted(first.values())[:count]]
         rows = torch.cat([rows, more(count - len(first))])
+
+
+@lru_cache(maxsize=8)
+def _key(players: int) -> Tensor:
+    """Random numbers whose sums tell coalitions apart."""
+    return torch.randint(-(2**62), 2**62, (players,), generator=generator_of(players))
