@@ -163,6 +163,17 @@ def test_the_control_by_pairs_and_by_interactions_is_the_same(monkeypatch):
     assert torch.allclose(by_pairs.errors, by_interactions.errors, atol=1e-9)
 
 
+def test_columns_are_fitted_in_blocks_of_any_size(monkeypatch):
+    values = torch.stack([network_game(10, seed) for seed in range(7)], dim=1)
+    pairs = draw_pairs(10, 70, 4)
+    first = codes(pairs.coalitions)
+    odd, total = (values[first] - values[-1 - first]) / 2, values[-1] - values[0]
+    whole = shapley_regression(pairs, odd, total)
+    monkeypatch.setattr("pellucid._core.third_order.BLOCK", 140)
+    for one, other in zip(whole, shapley_regression(pairs, odd, total), strict=True):
+        assert torch.allclose(one, other, atol=1e-13)
+
+
 # -- accuracy
 
 

@@ -13,6 +13,7 @@ share of the total, which is known.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import combinations
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ from pellucid._core.weighted import TINY, Design
 
 LARGEST = 400
 """Pairs, or sets of three, up to which the control is computed: its cost grows with the cube of the fewer ones."""
+BLOCK = 2**20
+"""Residuals that are fitted at a time."""
 BELIEFS = (1 / 256, 1 / 16, 1.0, 16.0)
 """Noise variances that are tried, relative to the prior's."""
 
@@ -58,13 +61,18 @@ def third_order(coalitions: Tensor, design: Design, residuals: Tensor) -> Contro
     signs = coalitions.double() * 2 - 1
     smoother = _Features.of(signs, design) if count > LARGEST else _Pairs.of(signs, design)
     noise = smoother.scale * torch.tensor(BELIEFS, dtype=signs.dtype)[:, None, None]
-    rests, kept = smoother.rests(residuals, noise)
-    without = torch.cat([left_out[None], rests / (slack - 1 + kept[:, :, None]).clamp(min=TINY)])
-    chosen = without.square().sum(1).argmin(0).expand(1, count, -1)
-    duals = torch.cat([torch.zeros_like(rests[:1]), rests / noise])
-    weights = duals.gather(0, chosen)[0]
+    rest_of, kept = smoother.rests(noise)
+    slacks = (slack - 1 + kept[:, :, None]).clamp(min=TINY)
+    parts = []
+    for part, plain in zip(*(torch.split(v, max(1, BLOCK // count), 1) for v in (residuals, left_out)), strict=True):
+        rests = rest_of(part)
+        without = torch.cat([plain[None], rests / slacks])
+        chosen = without.square().sum(1).argmin(0).expand(1, count, -1)
+        duals = torch.cat([torch.zeros_like(rests[:1]), rests / noise])
+        parts.append((duals.gather(0, chosen)[0], without.gather(0, chosen)[0]))
+    weights, left_out = (torch.cat(p, 1) for p in zip(*parts, strict=True))
     values = _shapley(signs, weights * design.root)
-    return Control(values - design.influence @ smoother.times(weights), without.gather(0, chosen)[0])
+    return Control(values - design.influence @ smoother.times(weights), left_out)
 
 
 class _Pairs(NamedTuple):
@@ -86,10 +94,17 @@ class _Pairs(NamedTuple):
         apart = design.left_over(design.left_over(kernel).T)
         return cls(kernel, apart, apart.diagonal().mean().clamp(min=TINY))
 
-    def rests(self, residuals: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """What each noise leaves of residuals, (beliefs, pairs, columns), and of each pair's own."""
+    def rests(self, noise: Tensor) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+        """What gives the rests that each noise leaves of residuals, and how much it leaves of a pair's own.
+
+        Args:
+            noise: shape (beliefs, 1, 1).
+
+        Returns:
+            A function from (pairs, columns) to (beliefs, pairs, columns), and shares of shape (beliefs, pairs).
+        """
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(_plus(self.apart, noise)))
-        return noise * (inverse @ residuals), noise[:, :, 0] * inverse.diagonal(dim1=1, dim2=2)
+        return lambda residuals: noise * (inverse @ residuals), noise[:, :, 0] * inverse.diagonal(dim1=1, dim2=2)
 
     def times(self, weights: Tensor) -> Tensor:
         """The control that weights of the pairs make, at the pairs."""
@@ -110,11 +125,14 @@ class _Features(NamedTuple):
         apart = design.left_over(rows)
         return cls(rows, apart, apart.T @ apart, apart.square().sum(1).mean().clamp(min=TINY))
 
-    def rests(self, residuals: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def rests(self, noise: Tensor) -> tuple[Callable[[Tensor], Tensor], Tensor]:
         """As for pairs."""
         influence = self.apart @ torch.cholesky_inverse(torch.linalg.cholesky(_plus(self.gram, noise)))
-        fitted = influence @ (self.apart.T @ residuals)
-        return residuals - fitted, 1 - (influence * self.apart).sum(2)
+
+        def rest_of(residuals: Tensor) -> Tensor:
+            return residuals - influence @ (self.apart.T @ residuals)
+
+        return rest_of, 1 - (influence * self.apart).sum(2)
 
     def times(self, weights: Tensor) -> Tensor:
         """As for pairs."""
