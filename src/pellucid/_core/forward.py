@@ -154,10 +154,10 @@ class ForwardEvaluator:
             o[examples.to(o.device)] if o.shape[0] > 1 else o.expand(len(examples), *o.shape[1:]) for o in self.others
         )
         anchor = tuple(x[examples.to(x.device)] for x in self.question.inputs)
-        anchored = appended(appended(rows, beside), anchor)
+        anchored = appended(rows, beside, anchor)
 
         def run() -> Tensor:
-            output = any_output(self._rows_pass(tuple(v.clone() for v in anchored), examples, block.shape[0] + 2))
+            output = any_output(self._rows_pass(anchored, examples, block.shape[0] + 2))
             if output.dim() == 0 or len(output) != len(anchored[0]):
                 shape = tuple(output.shape)
                 raise NotExpandableError(f"{len(anchored[0])} rows gave an output of shape {shape}")

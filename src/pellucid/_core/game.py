@@ -6,7 +6,7 @@ replaced by selection, never by arithmetic, so that NaN and infinite values stay
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.futures import Future
 
 from pellucid._core.forward import ForwardEvaluator, perturbing
-from pellucid._core.masks import Features, Layout
+from pellucid._core.masks import Features
 from pellucid._core.progress import Progress
 from pellucid._core.site import Question
 from pellucid.errors import invalid_value
@@ -74,21 +74,16 @@ class Without:
     baselines: tuple[Tensor, ...]
     places: tuple[tuple[Tensor, Tensor], ...]
 
-    @classmethod
-    def of(
-        cls, numbers: Tensor, layouts: Sequence[Layout], inputs: tuple[Tensor, ...], baselines: tuple[Tensor, ...]
-    ) -> Without:
-        """Take away features of inputs, in each of which they lie at the same places for all examples."""
-        return cls(len(numbers), inputs, baselines, tuple(layout.places(numbers) for layout in layouts))
-
     def values(self, samples: slice, examples: Tensor) -> tuple[Tensor, ...]:
         """Put baselines in place of the feature."""
         count, found = samples.stop - samples.start, []
         pairs = chosen(self.inputs, self.baselines, examples)
         for (which, places), (x, base) in zip(self.places, pairs, strict=True):
-            ends = torch.tensor([samples.start, samples.stop], device=which.device)
-            first, last = torch.searchsorted(which, ends).tolist()
-            found.append(replaced(x, base, which[first:last] - samples.start, places[first:last], count))
+            if count < self.samples:
+                ends = torch.tensor([samples.start, samples.stop], device=which.device)
+                first, last = torch.searchsorted(which, ends).tolist()
+                which, places = which[first:last] - samples.start, places[first:last]  # noqa: PLW2901
+            found.append(replaced(x, base, which, places, count))
         return tuple(found)
 
 
@@ -214,11 +209,9 @@ class Game:
         """
         if self.features.per_example:
             return self._begin(~torch.nn.functional.one_hot(numbers, self.players).bool())
-        return self.evaluator.begin(Without.of(numbers, self._layouts, self.question.inputs, self.baselines))
-
-    @cached_property
-    def _layouts(self) -> tuple[Layout, ...]:
-        return tuple(self.features.layout(i) for i in range(len(self.question.inputs)))
+        inputs = self.question.inputs
+        places = tuple(self.features.places(i, numbers) for i in range(len(inputs)))
+        return self.evaluator.begin(Without(len(numbers), inputs, self.baselines, places))
 
     def attributions(self, per_player: Tensor, flat: bool = False) -> Tensors:
         """Give each value of the inputs what its feature has.
