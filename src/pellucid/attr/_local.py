@@ -148,7 +148,7 @@ class Neighbourhood:
             wanted = count - len(known.coalitions)
             rows = [_coalition(sample, game.players) for _, sample in zip(range(wanted), self.perturb, strict=False)]
             fresh = torch.stack(rows) if rows else known.coalitions[:0]
-        values = torch.cat([known.values, game.values(fresh).cpu()])
+        values = torch.cat([known.values, game.values(fresh, repeats=self.perturb is not None).cpu()])
         return replace(known, coalitions=torch.cat([known.coalitions, fresh]), values=values)
 
     def weights(self, game: Game, coalitions: Tensor, per_example: bool) -> Tensor:
