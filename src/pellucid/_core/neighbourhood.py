@@ -8,7 +8,6 @@ features: the perturbed inputs need not be made.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -48,16 +47,15 @@ def draw_masks(players: int, count: int, seed: int) -> Tensor:
 def _drawn(players: int, count: int, seed: int) -> Tensor:
     if count * FEW > 1 << players:
         return _members(torch.randperm(1 << players, generator=generator_of(seed % 2**63))[:count], players)
-    return distinct(_tosses(players, seed), count)
+    return distinct(lambda rows: _tosses(players, rows, seed), count)
 
 
 def _members(codes: Tensor, players: int) -> Tensor:
     return (codes[:, None] >> torch.arange(players)) % 2 == 1
 
 
-def _tosses(players: int, seed: int) -> Callable[[int], Tensor]:
-    generator = generator_of(seed % 2**63)
-    return lambda count: torch.rand(-(-count // 64) * 64, players, generator=generator) < 0.5
+def _tosses(players: int, count: int, seed: int) -> Tensor:
+    return torch.rand(count, players, generator=generator_of(seed % 2**63)) < 0.5
 
 
 def _determines(coalitions: Tensor) -> bool:

@@ -13,7 +13,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ from pellucid._core.random import generator_of
 
 ENUMERATED = 2**11
 """Up to this many coalitions of a size, a random order of all of them is the stream."""
+MANY = 2**62
+"""Numbers beyond this one are not told apart."""
 FEW = 8
 """A larger share than one in so many is taken from a random order of all in any case: draws would repeat too often."""
 
@@ -71,7 +73,9 @@ def all_pairs(players: int) -> int:
 
 
 def pairs_of_size(players: int, size: int) -> int:
-    """Count the pairs whose smaller half has ``size`` players."""
+    """Count the pairs whose smaller half has ``size`` players, up to more than can be drawn."""
+    if math.lgamma(players + 1) - math.lgamma(size + 1) - math.lgamma(players - size + 1) > math.log(MANY):
+        return MANY
     return math.comb(players, size) // (2 if 2 * size == players else 1)
 
 
@@ -137,12 +141,12 @@ def _coalitions(players: int, taken: list[int], total: list[int], seed: int) -> 
     for size, (count, most) in enumerate(zip(taken, total, strict=True), 1):
         if count == 0:
             continue
-        generator.manual_seed((seed + size * 0x9E3779B97F4A7C15) % 2**63)
+        own = (seed + size * 0x9E3779B97F4A7C15) % 2**63
         if most <= ENUMERATED or count * FEW > most:
             every = _enumerated(players, size) if most <= ENUMERATED else _enumerate(players, size)
-            found.append(every[torch.randperm(most, generator=generator)[:count]])
+            found.append(every[torch.randperm(most, generator=generator.manual_seed(own))[:count]])
         else:
-            found.append(distinct(_blocks(players, size, generator), count))
+            found.append(distinct(partial(_cut, players, size, generator, own), count))
     return found
 
 
@@ -159,38 +163,35 @@ def _enumerate(players: int, size: int) -> Tensor:
     return torch.zeros(len(chosen), players, dtype=torch.bool).scatter_(1, places, True)
 
 
-def _blocks(players: int, size: int, generator: torch.Generator) -> Callable[[int], Tensor]:
-    """Coalitions of one size without end: each random order is cut into disjoint ones, which differ more."""
+def _cut(players: int, size: int, generator: torch.Generator, seed: int, count: int) -> Tensor:
+    """The first coalitions of a stream: each random order is cut into disjoint ones, which differ more than others."""
+    generator.manual_seed(seed)
     halves = 2 * size == players
     each = 1 if halves else players // size
-
-    def more(count: int) -> Tensor:
-        orders = [torch.randperm(players, generator=generator) for _ in range(-(-count // each))]
-        places = torch.stack(orders)[:, : each * size].reshape(-1, size)
-        found = torch.zeros(len(places), players, dtype=torch.bool).scatter_(1, places, True)
-        return found ^ ~found[:, :1] if halves else found
-
-    return more
+    orders = [torch.randperm(players, generator=generator) for _ in range(-(-count // each))]
+    places = torch.stack(orders)[:, : each * size].reshape(-1, size)[:count]
+    found = torch.zeros(count, players, dtype=torch.bool).scatter_(1, places, True)
+    return found ^ ~found[:, :1] if halves else found
 
 
-def distinct(more: Callable[[int], Tensor], count: int) -> Tensor:
-    """Take the first ``count`` different rows from a stream of boolean rows.
+def distinct(stream: Callable[[int], Tensor], count: int) -> Tensor:
+    """Take the first different rows from a stream of boolean rows.
 
     Args:
-        more: gives at least as many further rows of the stream as it is asked for.
+        stream: gives the first rows of the stream, as many as it is asked for.
         count: number of rows.
 
     Returns:
         The rows.
     """
-    rows = more(count)
-    key = _key(rows.shape[1])
+    wanted = count
     while True:
-        codes = (rows * key).sum(1).tolist()  # different but for one case in 2^63
+        rows = stream(wanted)
+        codes = (rows * _key(rows.shape[1])).sum(1).tolist()  # different but for one case in 2^63
         first = {code: i for i, code in zip(range(len(codes) - 1, -1, -1), reversed(codes), strict=True)}
         if len(first) >= count:
             return rows[:count] if len(first) == len(codes) else rows[sorted(first.values())[:count]]
-        rows = torch.cat([rows, more(count - len(first))])
+        wanted += max(16, 2 * (count - len(first)))
 
 
 @lru_cache(maxsize=8)
