@@ -7,6 +7,7 @@ import torch
 
 from benchmarks.measure import peak_megabytes
 from pellucid._core.batching import CPU_BUDGET, RowLimit
+from pellucid._core.forward import LARGEST_SHARE
 from pellucid.attr import (
     FeatureAblation,
     FeaturePermutation,
@@ -71,7 +72,7 @@ def test_passes_of_games_do_not_grow_with_the_work(name):
 
         given = {"seed": 1} if method in {FeaturePermutation, ShapleyValueSampling} else {}
         method(counting).attribute(x, target=0, **arguments(setting), **given)
-        assert max(sizes) * largest <= CPU_BUDGET / 12
+        assert max(sizes) * largest <= CPU_BUDGET / LARGEST_SHARE
         assert sum(sizes) / len(sizes) > 10  # and they are filled
 
 

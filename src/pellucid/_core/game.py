@@ -116,8 +116,8 @@ def replaced(x: Tensor, base: Tensor, rows: Tensor, places: Tensor, samples: int
     Returns:
         Tensor of shape (samples, N, ...).
     """
-    copies = x.repeat(samples, *(1,) * (x.dim() - 1)).reshape(samples, len(x), -1)
-    flat = base.reshape(len(base), -1)
+    copies = x.repeat(samples, *(1,) * (x.dim() - 1)).reshape(samples, len(x), x[0].numel())
+    flat = base.reshape(len(base), base[0].numel())
     values = flat if flat.shape[1] == 1 else flat[:, places.to(flat.device)]
     every = torch.arange(len(x), device=x.device)
     copies[rows.to(x.device)[:, None], every, places.to(x.device)[:, None]] = values.T.expand(len(places), len(x))

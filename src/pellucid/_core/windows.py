@@ -76,26 +76,24 @@ class Occluded:
         inputs: the inputs.
         base: baseline of the one that windows slide over, with 1 or N rows.
         which: its number.
-        windows: positions of the window.
-        numbers: which of them.
+        places: for each window the numbers of the values under it.
     """
 
     inputs: tuple[Tensor, ...]
     base: Tensor
     which: int
-    windows: Windows
-    numbers: Tensor
+    places: Tensor
 
     @property
     def samples(self) -> int:
         """Number of windows."""
-        return len(self.numbers)
+        return len(self.places)
 
     def values(self, samples: slice, examples: Tensor) -> tuple[Tensor, ...]:
         """Put the baseline under windows."""
         inputs = [x[examples.to(x.device)] for x in self.inputs]
         base = self.base[examples.to(self.base.device)] if self.base.shape[0] > 1 else self.base
-        places = self.windows.places(self.numbers[samples])
+        places = self.places[samples]
         rows = torch.arange(len(places)).repeat_interleave(places.shape[1])
         own = replaced(inputs[self.which], base, rows, places.flatten(), len(places))
         return tuple(own if i == self.which else x.expand(len(places), *x.shape).clone() for i, x in enumerate(inputs))
