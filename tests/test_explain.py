@@ -136,6 +136,7 @@ def test_every_method_by_name(x):
         arguments = {"baselines": x} if info.attribution.takes_distribution else {}
         arguments.update({"n_samples": 300} if info.name == "gradient_shap" else {})
         arguments.update({"n_repeats": 100} if info.name == "feature_permutation" else {})
+        arguments.update({"hierarchy": ((0, 1), (2, 3, 4))} if info.name == "owen_values" else {})
         explanation = pellucid.explain(mlp(activation=torch.nn.ELU), x, method=info.name, **arguments)
         assert explanation.attributions.shape == x.shape
         assert info.summary.endswith(".")
@@ -208,6 +209,7 @@ SAVED = {
     "no target": lambda x: pellucid.explain(lambda v: (v**2).sum(1), x),
     "tuple": lambda x: pellucid.explain(TwoInputs(), (x, x[:, :2]), target=[0, 1, 0], baselines=(0.1, 0.2)),
     "rules": lambda x: pellucid.explain(mlp(), x, method="deep_lift"),
+    "surrogate": lambda x: pellucid.explain(mlp(), x, method="lime", n_samples=20, seed=2),
     "sampled": lambda x: pellucid.explain(mlp(), x.bfloat16().double(), method="vargrad", seed=2),
 }
 
