@@ -194,7 +194,7 @@ STRUCTURES = {
     "list": (lambda a, b: [a, b], tuple),
     "dict": (lambda a, b: {"low": a, "high": b}, lambda v: (v["low"], v["high"])),
     "named tuple": (Pair, lambda v: (v.low, v.high)),
-    "dataclass": (lambda a, b: Held(a, b), lambda v: (v.value, v.gate)),
+    "dataclass": (Held, lambda v: (v.value, v.gate)),
     "with None": (lambda a, b: (None, a, None, b), lambda v: (v[1], v[3])),
     "with integers": (lambda a, b: (a, torch.arange(3), b), lambda v: (v[0], v[2])),
     "nested": (lambda a, b: (a, [{"b": b}]), lambda v: (v[0], v[1][0]["b"])),

@@ -44,7 +44,7 @@ def neuron_conductance(before, after, x, base, select, neurons, steps=40):
         for total, j, v, b in zip(totals, jacobians, x, base, strict=True):
             rows = j.reshape(-1, *v.shape)
             for n in neurons:
-                total += w * g[n] * rows[n] * (v - b)
+                total.add_(w * g[n] * rows[n] * (v - b))
     return tuple(totals)
 
 
