@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import nn
 
 from pellucid.attr import (
@@ -12,12 +13,17 @@ from pellucid.attr import (
     Deconvolution,
     DeepLift,
     DeepLiftShap,
+    FeatureAblation,
+    FeaturePermutation,
     GradientShap,
     GuidedBackprop,
     InputXGradient,
     IntegratedGradients,
     NoiseTunnel,
+    Occlusion,
     Saliency,
+    ShapleyValues,
+    ShapleyValueSampling,
 )
 from pellucid.lrp import EpsilonPlus
 from tests.models import mlp
@@ -30,6 +36,7 @@ class Case:
     name: str
     build: Callable[[Any], Attribution]
     arguments: dict[str, Any] = field(default_factory=dict)
+    """Functions among these are given the inputs."""
     complete: bool = False
     """Attributions sum to F(x) - F(baseline), up to what the quadrature misses."""
     samples: bool = False
@@ -43,15 +50,33 @@ class Case:
     rectifiers: bool = False
     """Needs a rectifier in the model."""
 
+    windows: bool = False
+    """Neighbouring values share in an attribution."""
+
     def net(self, features: int = 5) -> nn.Module:
         """A curved model that the method can explain."""
         return mlp(features, activation=nn.Softplus if self.rectifiers else nn.Tanh)
 
     def run(self, forward: Any, inputs: Any, **more: Any) -> Any:
-        given = {**self.arguments, **more}
+        given = {k: v(inputs) if callable(v) else v for k, v in {**self.arguments, **more}.items()}
         if self.samples and "generator" not in given:
             given.setdefault("seed", 11)
         return self.build(forward).attribute(inputs, **given)
+
+
+def each(function: Callable[[Any], Any], inputs: Any) -> Any:
+    """Apply a function to the input, or to each of several."""
+    return tuple(function(x) for x in inputs) if isinstance(inputs, tuple) else function(inputs)
+
+
+def six_features(inputs: Any) -> Any:
+    """A mask with at most six features, one per value in a row of up to six."""
+    return each(lambda x: torch.arange(x[0].numel()).reshape(x.shape[1:]) % 6, inputs)
+
+
+def pairs_of_values(inputs: Any) -> Any:
+    """Windows of two values along each dimension."""
+    return each(lambda x: tuple(min(2, size) for size in x.shape[1:]), inputs)
 
 
 CASES = [
@@ -130,4 +155,29 @@ CASES = [
     Case("deconvolution", Deconvolution, {}, rules=True, rectifiers=True),
     Case("lrp", LRP, {}, cap="internal_batch_size", rules=True),
     Case("lrp-epsilon-plus", LRP, {"composite": EpsilonPlus()}, cap="internal_batch_size", rules=True),
+    Case("feature-ablation", FeatureAblation, baselines=True, cap="perturbations_per_eval"),
+    Case(
+        "occlusion",
+        Occlusion,
+        {"sliding_window_shapes": pairs_of_values},
+        baselines=True,
+        cap="perturbations_per_eval",
+        windows=True,
+    ),
+    Case("feature-permutation", FeaturePermutation, {"n_repeats": 2}, samples=True, cap="perturbations_per_eval"),
+    Case(
+        "shapley-values",
+        ShapleyValues,
+        {"feature_mask": six_features},
+        baselines=True,
+        cap="perturbations_per_eval",
+    ),
+    Case(
+        "shapley-value-sampling",
+        ShapleyValueSampling,
+        {"n_samples": 4},
+        samples=True,
+        baselines=True,
+        cap="perturbations_per_eval",
+    ),
 ]

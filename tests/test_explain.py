@@ -130,6 +130,7 @@ def test_every_method_by_name(x):
     for info in pellucid.methods():
         arguments = {"baselines": x} if info.attribution.takes_distribution else {}
         arguments.update({"n_samples": 300} if info.name == "gradient_shap" else {})
+        arguments.update({"n_repeats": 100} if info.name == "feature_permutation" else {})
         explanation = pellucid.explain(mlp(activation=torch.nn.ELU), x, method=info.name, **arguments)
         assert explanation.attributions.shape == x.shape
         assert info.summary.endswith(".")

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from pellucid.attr import IntegratedGradients
+from pellucid.attr import IntegratedGradients, PerturbationAttribution
 from pellucid.errors import UnsupportedModelError
 from tests.cases import CASES
 from tests.models import DOUBLE, TwoInputs, cnn
@@ -70,6 +70,8 @@ def test_chunks_do_not_matter(case, x):
 def test_permuted_features_permute_attributions(case, x):
     if case.samples:
         pytest.skip("noise is drawn per place")
+    if case.windows:
+        pytest.skip("neighbours share in an attribution")
     model, order = case.net(), torch.tensor([3, 1, 4, 0, 2])
     back = order.argsort()
     found = case.run(lambda v: model(v[:, back]), x[:, order], target=0)
@@ -78,8 +80,13 @@ def test_permuted_features_permute_attributions(case, x):
 
 @EVERY
 def test_a_feature_without_influence_gets_nothing(case, x):
+    if case.windows:
+        pytest.skip("neighbours share in an attribution")
     model = case.net(4)
-    assert torch.equal(case.run(lambda v: model(v[:, :4]), x, target=0)[:, 4], torch.zeros(3, dtype=DOUBLE))
+    found = case.run(lambda v: model(v[:, :4]), x, target=0)[:, 4]
+    # outputs are compared: the same row is rounded otherwise in a larger matrix product
+    tolerance = 1e-15 if isinstance(case.build(model), PerturbationAttribution) else 0.0
+    assert found.abs().max() <= tolerance
 
 
 @EVERY

@@ -48,10 +48,20 @@ ARGUMENTS: dict[str, str] = {
     " dimension after the first (a slice means the sum over it), or a function from the layer's value (a tensor, or a"
     " tuple or dictionary if several flow there) to one number per example, shape (N,). Its values are summed over the"
     " calls of a layer that is called several times.",
-    "neurons": "A list of neurons in the place of neuron_selector; they share the model's evaluations, and the result has"
-    " a leading axis with one entry per neuron.",
+    "neurons": "A list of neurons in the place of neuron_selector; they share the model's evaluations, and the result"
+    " has a leading axis with one entry per neuron.",
     "grad_kwargs": "Further arguments of torch.autograd.grad: retain_graph, create_graph, allow_unused (False makes a"
     " layer without influence an error) and materialize_grads.",
+    "feature_mask": "Integer ids, equal ones for values that are one feature: a tensor that broadcasts to the input"
+    " with its last dimensions aligned and with 1 or N rows, or a tuple with one per input. None makes every value a"
+    " feature.",
+    "share_ids": "Whether an id in the masks of several inputs means one feature, which they lose together.",
+    "perturbations_per_eval": "Perturbed copies of the batch per forward pass at most; None leaves the choice to the"
+    " library.",
+    "max_evals": "Coalitions evaluated at most, each for the whole batch; None sets no limit but that of n_samples, or"
+    " with tolerance one of 20,000 samples.",
+    "start_from": "State of an earlier call with the same arguments, found in the report of a pellucid.recording()"
+    " block (report.state): n_samples more are drawn, and the result is that of both calls together.",
     "n_steps": "Number of points on the path.",
     "method": "Quadrature: riemann_left, riemann_right, riemann_middle, riemann_trapezoid or gausslegendre.",
     "internal_batch_size": "Rows per forward pass at most; None leaves the choice to the library.",

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from pellucid._core.door import accept_baselines, accept_distribution, accept_question
+from pellucid._core.forward import perturbing
 from pellucid._core.gradient import evaluating
 from pellucid._core.output import SelectedOutput
+from pellucid._core.progress import progress
 from pellucid._core.report import recording
 from pellucid._core.site import Question
 from pellucid._core.structure import like
@@ -72,10 +74,11 @@ def explain(
     forward = model if output is None else SelectedOutput(model, output)
     info = _method_info(method)
     _check_arguments(info, arguments)
-    question = accept_question(forward, inputs, target, additional_forward_args)
+    any_values = info.attribution.takes_any_values
+    question = accept_question(forward, inputs, target, additional_forward_args, any_values=any_values)
     start = time.perf_counter()
     with recording() as report:
-        outputs = _outputs(question)
+        outputs = _outputs(question, any_values)
         chosen = _predicted(outputs) if target is None else target
         filled = info.filled(arguments, question.inputs)
         passed = {"method" if name == QUADRATURE else name: value for name, value in filled.items()}
@@ -84,7 +87,7 @@ def explain(
         attributions = info.build(forward).attribute(inputs, target=chosen, **passed)
     return Explanation(
         attributions=attributions,
-        inputs=question.answer([question.inputs]),
+        inputs=question.site.structured(question.inputs),
         baselines=_baselines(info, filled, question),
         target=torch.tensor(chosen) if isinstance(chosen, list) else chosen,
         method=info.name,
@@ -126,12 +129,16 @@ def _check_arguments(info: MethodInfo, arguments: Mapping[str, Any]) -> None:
     for name in arguments:
         if name not in known:
             raise invalid_type(name, "given", f"{info.name} has no such argument", f"one of {', '.join(known)}")
-    missing = [n for n in known if parameters[n].default is inspect.Parameter.empty and n not in arguments]
+    given = {*arguments, *info.defaults}
+    missing = [n for n in known if parameters[n].default is inspect.Parameter.empty and n not in given]
     if missing:
         raise invalid_type(missing[0], "missing", f"{info.name} needs it", f"{missing[0]}=...")
 
 
-def _outputs(question: Question) -> Tensor:
+def _outputs(question: Question, any_values: bool) -> Tensor:
+    if any_values:
+        with progress(False, "", None) as bar, perturbing(question, None, (), bar) as forward:
+            return forward.outputs()
     with evaluating(question) as evaluator:
         return evaluator.outputs()
 
@@ -148,10 +155,13 @@ def _baselines(info: MethodInfo, filled: Mapping[str, Any], question: Question) 
     if not info.takes("baselines"):
         return None
     given = filled.get("baselines")
-    accept = accept_distribution if info.attribution.takes_distribution else accept_baselines
     if callable(given):
         return None
-    return like(question.site.template, accept(given, question.inputs, question.site.template))
+    template = question.template
+    if info.attribution.takes_distribution:
+        return like(template, accept_distribution(given, question.inputs, template))
+    any_values = info.attribution.takes_any_values
+    return like(template, accept_baselines(given, question.inputs, template, any_values))
 
 
 def _structured(template: Any, values: tuple[Tensor, ...] | None) -> Tensors | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,6 +77,17 @@ def _share_of_range(inputs: tuple[Tensor, ...]) -> tuple[float, ...]:
     return tuple(SMOOTH_SHARE * float(x.max() - x.min()) for x in inputs)
 
 
+def _eighths(inputs: tuple[Tensor, ...]) -> tuple[tuple[int, ...], ...]:
+    """Windows of one value of a row; else of all of the first dimension (channels, steps) and an eighth of others."""
+    return tuple(
+        (*x.shape[1:2], *(math.ceil(size / 8) for size in x.shape[2:])) if x.dim() > 2 else (1,) for x in inputs
+    )
+
+
+def _half_windows(inputs: tuple[Tensor, ...]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(math.ceil(size / 2) for size in window) for window in _eighths(inputs))
+
+
 def _smooth(name: str, nt_type: str, summary: str) -> MethodInfo:
     defaults = {"nt_type": nt_type, "nt_samples": SMOOTH_SAMPLES, "stdevs": _share_of_range, "abs": False}
     return MethodInfo(name, summary, lambda model: attr.NoiseTunnel(attr.Saliency(model)), attr.NoiseTunnel, defaults)
@@ -100,6 +112,17 @@ def methods() -> tuple[MethodInfo, ...]:
         _plain("guided_backprop", attr.GuidedBackprop),
         _plain("deconvolution", attr.Deconvolution),
         _plain("lrp", attr.LRP),
+        _plain("feature_ablation", attr.FeatureAblation),
+        MethodInfo(
+            "occlusion",
+            _first_line(attr.Occlusion),
+            attr.Occlusion,
+            attr.Occlusion,
+            {"sliding_window_shapes": _eighths, "strides": _half_windows},
+        ),
+        _plain("feature_permutation", attr.FeaturePermutation),
+        _plain("shapley_values", attr.ShapleyValues),
+        _plain("shapley_value_sampling", attr.ShapleyValueSampling),
         _smooth("smoothgrad", "smoothgrad", "Gradients averaged over noisy copies of the input."),
         _smooth(
             "smoothgrad_squared",

@@ -38,3 +38,7 @@ BaselineLike: TypeAlias = int | float | Tensor | tuple[int | float | Tensor, ...
 
 DistributionLike: TypeAlias = int | float | Tensor | tuple[int | float | Tensor, ...] | Callable[..., Any]
 """Baselines to draw from: a tensor of any number of rows, a tuple of such, or a callable that returns one."""
+
+MaskLike: TypeAlias = Tensor | tuple[Tensor, ...] | None
+"""Which values are one feature: a tensor of integer ids that broadcasts to the input, its last dimensions aligned, with
+1 or N rows; a tuple of those; ``None`` where every value is a feature of its own."""

@@ -132,7 +132,7 @@ class KeptBytes:
             yield
 
     def _pack(self, tensor: Tensor) -> tuple[Tensor, int]:
-        if tensor._is_zerotensor():  # a zero of forward-mode differentiation, which takes no memory
+        if tensor._is_zerotensor():  # noqa: SLF001  (a zero of forward mode takes no memory; no public name)
             return tensor, tensor._version
         place = tensor.untyped_storage().data_ptr()
         if place not in self._known:

@@ -20,10 +20,6 @@ Choose: TypeAlias = Callable[[Tensor], Tensor]
 Values: TypeAlias = tuple[Tensor, ...]
 
 
-class NotExpandableError(Exception):
-    """The rows of a block influence each other."""
-
-
 class Pass(NamedTuple):
     """What one pass gave for one explained value.
 
@@ -52,10 +48,13 @@ class Pass(NamedTuple):
 class Differentiation(Protocol):
     """Runs a function on rows once and differentiates each explained value of each row."""
 
-    names: Sequence[str]
-    """Names of what is differentiated by; empty where that is the values of the site."""
-    counted: bool
-    """Whether autograd keeps what a pass keeps, so that its bytes can be counted."""
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of what is differentiated by; empty where that is the values of the site."""
+
+    @property
+    def counted(self) -> bool:
+        """Whether autograd keeps what a pass keeps, so that its bytes can be counted."""
 
     def __call__(self, run: Run, chooses: tuple[Choose, ...], points: Points) -> tuple[Pass, ...]:
         """Differentiate ``choose(output of run(*points.values))`` for each choice; points have no sample axis."""

@@ -18,7 +18,13 @@ from pellucid.errors import invalid_type, invalid_value
 
 
 def accept_question(
-    forward: Any, inputs: Any, target: Any = None, arguments: Any = None, targets: Any = None
+    forward: Any,
+    inputs: Any,
+    target: Any = None,
+    arguments: Any = None,
+    targets: Any = None,
+    *,
+    any_values: bool = False,
 ) -> Question:
     """Check what is asked: a function, its inputs, the explained output and the additional arguments.
 
@@ -28,6 +34,8 @@ def accept_question(
         target: see ``pellucid.typing.TargetLike``.
         arguments: additional arguments of the function: nothing, one or a tuple.
         targets: a list of targets in the place of one.
+        any_values: whether integers, truth values, NaN and infinite values are allowed, as they are where
+            nothing is differentiated.
 
     Returns:
         The question in its internal form.
@@ -36,7 +44,7 @@ def accept_question(
         InvalidTypeError: for a wrong type or dtype.
         InvalidValueError: for an empty batch, batch sizes that differ, or NaN and infinite values.
     """
-    tensors = accept_inputs(inputs)
+    tensors = accept_inputs(inputs, any_values)
     examples = tensors[0].shape[0]
     site = InputSite(accept_forward(forward), tensors, Arguments.accept(arguments, examples), inputs)
     return Question(site, _accept_targets(target, targets, examples), targets is not None)
@@ -67,8 +75,8 @@ def accept_forward(forward: Any) -> Callable[..., Any]:
     return forward  # type: ignore[no-any-return]  # callable() does not narrow to a callable that returns Any
 
 
-def accept_inputs(inputs: Any) -> tuple[Tensor, ...]:
-    """Check the inputs and detach them."""
+def accept_inputs(inputs: Any, any_values: bool = False) -> tuple[Tensor, ...]:
+    """Check the inputs and detach them; see ``accept_question`` for ``any_values``."""
     if isinstance(inputs, list):
         raise invalid_type("inputs", "a list", "its meaning would be a guess", "a tensor, or a tuple of tensors")
     tensors = inputs if isinstance(inputs, tuple) else (inputs,)
@@ -76,7 +84,7 @@ def accept_inputs(inputs: Any) -> tuple[Tensor, ...]:
         raise invalid_value("inputs", "an empty tuple", "there is nothing to explain", "at least one tensor")
     names = names_of("inputs", inputs)
     for name, value in zip(names, tensors, strict=True):
-        _check_input(name, value)
+        _check_input(name, value, any_values)
     sizes = [value.shape[0] for value in tensors]
     if len(set(sizes)) != 1:
         raise invalid_value(
@@ -88,10 +96,12 @@ def accept_inputs(inputs: Any) -> tuple[Tensor, ...]:
     return tuple(_own(value) for value in tensors)
 
 
-def _check_input(name: str, value: Any) -> None:
+def _check_input(name: str, value: Any, any_values: bool) -> None:
     if not isinstance(value, Tensor):
-        raise invalid_type(name, f"a {type(value).__name__}", "only tensors have gradients", "a torch.Tensor")
-    if value.is_complex() or not value.is_floating_point():
+        raise invalid_type(name, f"a {type(value).__name__}", "only values of tensors are explained", "a torch.Tensor")
+    if any_values and value.is_complex():
+        raise invalid_type(name, f"a tensor of dtype {value.dtype}", "features are real", "torch.view_as_real(inputs)")
+    if not any_values and not value.is_floating_point():
         raise invalid_type(
             name,
             f"a tensor of dtype {value.dtype}",
@@ -110,7 +120,8 @@ def _check_input(name: str, value: Any) -> None:
             "there is nothing to explain",
             "at least one example",
         )
-    check_finite(name, value)
+    if not any_values:
+        check_finite(name, value)
 
 
 def check_finite(name: str, value: Tensor) -> None:
@@ -135,20 +146,23 @@ def _own(value: Tensor) -> Tensor:
     return value
 
 
-def accept_baselines(baselines: Any, inputs: tuple[Tensor, ...], template: Any) -> tuple[Tensor, ...]:
+def accept_baselines(
+    baselines: Any, inputs: tuple[Tensor, ...], template: Any, any_values: bool = False
+) -> tuple[Tensor, ...]:
     """Turn baselines in any of their forms into tensors with 1 or N rows that broadcast to the inputs.
 
     Args:
         baselines: see ``pellucid.typing.BaselineLike``.
         inputs: the checked inputs.
         template: the inputs as given; a tuple wants a tuple of baselines.
+        any_values: whether NaN and infinite values are allowed, as for ``accept_question``.
 
     Returns:
         One tensor per input.
     """
     checked = []
-    for name, value, x in zip(*_aligned("baselines", baselines, inputs, template), inputs, strict=True):
-        base = _number_or_rows(name, value, x)
+    for name, value, x in zip(*aligned("baselines", baselines, inputs, template), inputs, strict=True):
+        base = _number_or_rows(name, value, x, any_values)
         if base.shape[0] not in {1, x.shape[0]}:
             raise invalid_value(
                 name,
@@ -180,7 +194,7 @@ def accept_distribution(baselines: Any, inputs: tuple[Tensor, ...], template: An
             "this method averages over a distribution of baselines",
             "a tensor of baseline rows",
         )
-    names, values = _aligned("baselines", baselines, inputs, template)
+    names, values = aligned("baselines", baselines, inputs, template)
     checked = [_number_or_rows(n, v, x) for n, v, x in zip(names, values, inputs, strict=True)]
     rows = max(base.shape[0] for base in checked)
     for name, base in zip(names, checked, strict=True):
@@ -202,7 +216,7 @@ def _wants_inputs(function: Callable[..., Any]) -> bool:
     return any(p.default is p.empty and p.kind not in {p.VAR_POSITIONAL, p.VAR_KEYWORD} for p in parameters)
 
 
-def _aligned(name: str, value: Any, inputs: tuple[Tensor, ...], template: Any) -> tuple[list[str], tuple[Any, ...]]:
+def aligned(name: str, value: Any, inputs: tuple[Tensor, ...], template: Any) -> tuple[list[str], tuple[Any, ...]]:
     """One value per input: the argument spread over the inputs, with names for error messages."""
     if value is None:
         value = (0.0,) * len(inputs) if isinstance(template, tuple) else 0.0
@@ -219,24 +233,29 @@ def _aligned(name: str, value: Any, inputs: tuple[Tensor, ...], template: Any) -
     return names_of(name, value), values
 
 
-def _number_or_rows(name: str, value: Any, x: Tensor) -> Tensor:
+def _number_or_rows(name: str, value: Any, x: Tensor, any_values: bool = False) -> Tensor:
     if isinstance(value, int | float):
-        if not math.isfinite(value):
+        if not any_values and not math.isfinite(value):
             raise invalid_value(name, str(value), "it is not finite", "a finite number")
-        return torch.full((1,) * x.dim(), float(value), dtype=x.dtype, device=x.device)
-    if not isinstance(value, Tensor):
+        value = torch.tensor(value, dtype=torch.float64).reshape((1,) * x.dim()).to(x.device)
+    elif not isinstance(value, Tensor):
         raise invalid_type(name, f"a {type(value).__name__}", "it is no baseline", "a number or a tensor")
-    if value.is_complex():
+    elif value.is_complex():
         raise invalid_type(name, f"a tensor of dtype {value.dtype}", "inputs are real", "real values")
-    if value.device != x.device:
-        raise invalid_value(name, f"on {value.device}", f"the input is on {x.device}", f"baselines.to('{x.device}')")
-    if value.dim() != x.dim() or value.shape[1:] != x.shape[1:] or value.shape[0] == 0:
+    elif value.device != x.device:
+        given = f"on {value.device}"
+        raise invalid_value(name, given, f"the input is on {x.device}", f"baselines.to('{x.device}')")
+    elif value.dim() != x.dim() or value.shape[1:] != x.shape[1:] or value.shape[0] == 0:
         advice = "baselines.unsqueeze(0)" if value.shape == x.shape[1:] else f"shape (1 or N, {_tail(x)})"
         raise invalid_value(
             name, f"a tensor of shape {tuple(value.shape)}", f"the input has shape {tuple(x.shape)}", advice
         )
-    check_finite(name, value)
-    return _own(value).to(x.dtype)
+    elif not any_values:
+        check_finite(name, value)
+    base = _own(value).to(x.dtype)
+    if not x.is_floating_point() and not torch.equal(base.to(value.dtype), value):
+        raise invalid_value(name, "not of whole numbers", f"the input has dtype {x.dtype}", f"values of {x.dtype}")
+    return base
 
 
 def _tail(x: Tensor) -> str:

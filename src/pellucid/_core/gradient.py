@@ -1,9 +1,4 @@
-"""Gradients of a question along a path, block by block.
-
-The first block that holds more than the batch as it was given is compared with the plain pass over that
-batch. If they disagree, rows influence each other (graph networks, statistics over the batch, a fixed
-batch size, an argument that is no row per example), and every further pass holds the batch as given.
-"""
+"""Gradients of a question along a path, block by block; ``expansion`` says which blocks are right."""
 
 from __future__ import annotations
 
@@ -15,26 +10,25 @@ import torch
 from torch import Tensor
 
 from pellucid._core import report
-from pellucid._core.batching import Block, KeptBytes, RowLimit, after, fits_whole
-from pellucid._core.differentiation import (
-    Choose,
-    Differentiation,
+from pellucid._core.batching import Block, KeptBytes, RowLimit, fits_whole
+from pellucid._core.differentiation import Choose, Differentiation, Pass, PlainGradients, plain_gradients
+from pellucid._core.expansion import (
+    SHAPE_ERRORS,
     NotExpandableError,
-    Pass,
-    PlainGradients,
-    plain_gradients,
+    agree,
+    appended,
+    compared,
+    require_rows,
+    run_blocks,
+    run_plain,
 )
 from pellucid._core.model import borrowed, modules_of
 from pellucid._core.output import Target, output_tensor, select
 from pellucid._core.path import Line, Path, Points
 from pellucid._core.progress import Progress, progress
 from pellucid._core.reducers import Evaluated, Reducer, WeightedSum
-from pellucid._core.site import Question, without_gradients
-from pellucid._core.structure import wide
-from pellucid.errors import ExpansionWarning, PellucidError, UnusedInputWarning
-
-_SHAPE_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
-"""What models raise that cannot take another batch size."""
+from pellucid._core.site import Question
+from pellucid.errors import UnusedInputWarning
 
 
 class Evaluator:
@@ -81,7 +75,7 @@ class Evaluator:
 
     def _run_plain(self, values: tuple[Tensor, ...]) -> Tensor:
         report.count(self.site.examples)
-        return output_tensor(without_gradients(self.site.run_whole, values)).detach()
+        return run_plain(lambda lent: output_tensor(self.site.run_whole(lent)), values).detach()
 
     def stands_beside(self, others: tuple[Tensor, ...], examples: Tensor) -> bool:
         """Tell whether examples give their outputs also behind other values in the same pass.
@@ -90,12 +84,12 @@ class Evaluator:
         copy of it.
         """
         expected = self.outputs()
-        both = _appended(others, tuple(x[examples.to(x.device)] for x in self.question.inputs))
+        both = appended(others, tuple(x[examples.to(x.device)] for x in self.question.inputs))
         report.count(2 * len(examples))
         with torch.no_grad():
             try:
                 found = output_tensor(self.site.run_rows(both, examples, 2))
-            except _SHAPE_ERRORS:
+            except SHAPE_ERRORS:
                 return False
         if found.dim() == 0 or len(found) != 2 * len(examples) or expected.shape[:1] != (self.site.examples,):
             return False
@@ -120,23 +114,11 @@ class Evaluator:
         """
         chosen = self.all if chosen is None else chosen
         self._measuring = self.differentiate.counted and path.samples * len(chosen) > self.limit.rows
-        place = (0, 0)
-        while place[0] < path.samples:
-            block = self.limit.next_block(place, path.samples, len(chosen))
-            try:
-                found = self._block(path, block, chosen)
-            except NotExpandableError as reason:
-                self._go_whole(path.samples, str(reason))
-                continue
-            except torch.OutOfMemoryError:
-                samples, examples = block.shape
-                if not self.limit.halve(samples * examples):
-                    raise
-                continue
+        blocks = run_blocks(self.limit, path.samples, len(chosen), lambda block: self._block(path, block, chosen))
+        for block, found in blocks:
             for reducer, evaluated in zip(reducers, found, strict=True):
                 reducer.add(path.weights(block.samples), evaluated, chosen[block.examples])
             bar.update(block.shape[0] * block.shape[1])
-            place = after(block, len(chosen))
 
     def _block(self, path: Path, block: Block, chosen: Tensor) -> list[Evaluated]:
         """Evaluate a block for each target; everything is shaped (samples, examples, ...)."""
@@ -185,31 +167,12 @@ class Evaluator:
             self._checked = True
             return self._rows_pass(points, examples)
         expected = self.outputs()
-        if expected.dim() == 0 or expected.shape[0] != self.site.examples:
-            raise NotExpandableError(f"the output has shape {tuple(expected.shape)}")
-        anchor = tuple(x[examples.to(x.device)] for x in self.question.inputs)
-        anchored = Points(_appended(points.values, anchor))
-        try:
-            found = self._rows_pass(anchored, examples)
-        except PellucidError:
-            raise
-        except _SHAPE_ERRORS as error:
-            self._insist(anchored, examples, error)
-            raise NotExpandableError(f"{type(error).__name__}: {error}") from error
-        if not agree(found[0].output[-len(examples) :], expected[examples.to(expected.device)]):
-            raise NotExpandableError("a row gave another output among other rows than alone")
+        require_rows(expected, self.site.examples)
+        anchored = Points(appended(points.values, tuple(x[examples.to(x.device)] for x in self.question.inputs)))
+        known = expected[examples.to(expected.device)]
+        found = compared(lambda: self._rows_pass(anchored, examples), lambda passes: passes[0].output, known)
         self._checked = True
         return tuple(f.first(len(points.values[0])) for f in found)
-
-    def _insist(self, points: Points, examples: Tensor, error: Exception) -> None:
-        """Tell a model that cannot take expanded rows from one that failed just now: it fails again."""
-        if isinstance(error, torch.OutOfMemoryError):
-            raise error
-        try:
-            self._rows_pass(points, examples)
-        except (NotExpandableError, *_SHAPE_ERRORS):
-            return
-        raise error
 
     def _noting(self, found: tuple[Pass, ...]) -> tuple[Pass, ...]:
         """Note which inputs had influence."""
@@ -226,15 +189,6 @@ class Evaluator:
         with kept.counting():
             yield
         self.limit.learn(kept.total, rows)
-
-    def _go_whole(self, samples: int, reason: str) -> None:
-        self.limit.whole = True
-        report.notify(
-            ExpansionWarning,
-            "The rows of a larger batch do not give what they give in the batch as it is, so each of the"
-            f" {samples} points takes a forward pass of its own ({reason}). If the model mixes the examples of a"
-            " batch, as graph networks do, this is right and needed.",
-        )
 
     def finish(self) -> None:
         """Say which inputs had no influence at all, if any gradient was taken."""
@@ -266,16 +220,6 @@ def evaluating(
         evaluator = Evaluator(question, cap, differentiate)
         yield evaluator
         evaluator.finish()
-
-
-def agree(found: Tensor, expected: Tensor) -> bool:
-    """Tell whether outputs that should be equal are equal up to the rounding of their dtype."""
-    if found.shape != expected.shape:
-        return False
-    eps = torch.finfo(expected.dtype).eps
-    found, expected = found.to(wide(found.dtype)), expected.to(wide(expected.dtype))
-    scale = expected.abs().amax() if expected.numel() else expected.sum()
-    return bool(torch.allclose(found, expected, rtol=0.0, atol=float(scale) * eps**0.6 + eps, equal_nan=True))
 
 
 def rows_are_independent(question: Question, others: tuple[Tensor, ...]) -> bool:
@@ -313,7 +257,3 @@ def _each(change: Callable[[Tensor], Tensor], points: Points) -> Points:
 
 def _unflat(values: tuple[Tensor, ...], repeats: int) -> tuple[Tensor, ...]:
     return tuple(v.reshape(repeats, -1, *v.shape[1:]) for v in values)
-
-
-def _appended(rows: tuple[Tensor, ...], anchor: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(torch.cat([r, x]) for r, x in zip(rows, anchor, strict=True))

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from pellucid._core.combine import total
-from pellucid._core.differentiation import Choose, NotExpandableError, Pass, Run, gradients_of
+from pellucid._core.differentiation import Choose, Pass, Run, gradients_of
+from pellucid._core.expansion import NotExpandableError
 from pellucid._core.gradient import evaluating
 from pellucid._core.layout import Called, Caught, Wanted
 from pellucid._core.neuron import Neuron, neuron_values

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from pellucid._core import report
 from pellucid._core.arguments import repeat_rows
-from pellucid._core.gradient import agree
+from pellucid._core.expansion import agree, run_plain
 from pellucid._core.layout import Called, Caught, Wanted
 from pellucid._core.output import output_tensor
 from pellucid._core.replay import Diverged, Prefix, Recording
-from pellucid._core.site import InputSite, Question, check_results, without_gradients
+from pellucid._core.site import InputSite, check_results
 from pellucid._core.structure import floats_in, with_floats
 from pellucid._core.taps import Place, share_of, tapped
 from pellucid.errors import UnsupportedModelError
@@ -76,6 +76,11 @@ class LayerSite:
     def values(self) -> tuple[Tensor, ...]:
         """The tensors with one row per example; several rows of one example stand side by side."""
         return self._folded(self.natural)
+
+    @property
+    def template(self) -> Any:
+        """The only tensor, or a tuple of all."""
+        return self.values if len(self.natural) > 1 else self.values[0]
 
     @property
     def names(self) -> list[str]:
@@ -260,7 +265,7 @@ def flow(
             return inside.run_whole(lent), caught
 
     report.count(inside.examples)
-    output, caught = without_gradients(run, inputs)
+    output, caught = run_plain(run, inputs)
     calls, tensors = caught.collected()
     return calls, tensors, output_tensor(output).detach()
 
@@ -281,11 +286,3 @@ def layer_site(inside: InputSite, wanted: Wanted, replay: bool = False) -> Layer
     wanted.structured(calls, natural)  # calls that cannot be summed are refused here
     prefix = None if recording is None else Prefix.of(recording, inside.examples)
     return LayerSite(inside, wanted, calls, natural, output, Replays(prefix))
-
-
-def inputs_of(question: Question) -> InputSite:
-    """Give the model's inputs behind a question, which layer methods start from."""
-    site = question.site
-    if not isinstance(site, InputSite):
-        raise TypeError("a question about inputs is expected")
-    return site

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import operator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -135,6 +136,37 @@ def output_tensor(output: Any) -> Tensor:
         f"a function whose output (a {type(output).__name__}) {held}",
         "only floating-point outputs can be attributed",
         "a function that returns scores, logits or probabilities (not argmax, and not a Python number)",
+    )
+
+
+def any_output(output: Any) -> Tensor:
+    """Find the values to explain in an output that need not be differentiable.
+
+    Args:
+        output: as for ``output_tensor``, and also a plain number, a tensor of integers or truth values, or a
+            future of one of these, which is waited for.
+
+    Returns:
+        A floating-point tensor; a number has shape ().
+
+    Raises:
+        InvalidTypeError: if there is neither a tensor nor a number.
+    """
+    if isinstance(output, torch.futures.Future):
+        output = output.wait()
+    if isinstance(output, numbers.Real):
+        return torch.tensor(float(output), dtype=torch.float64)
+    tensors = list(tensors_in(output))
+    floating = [t for t in tensors if t.is_floating_point()]
+    real = floating or [t.double() for t in tensors if not t.is_complex()]
+    if real:
+        return real[0].detach()
+    held = "complex tensors only" if tensors else "neither a tensor nor a number"
+    raise invalid_type(
+        "forward_func",
+        f"a function whose output (a {type(output).__name__}) holds {held}",
+        "only real values can be compared",
+        "a function that returns scores, logits, probabilities or a number",
     )
 
 

@@ -50,6 +50,8 @@ class Report:
         bypass: what of the difference of outputs bypasses the layer, shaped as delta, of the last layer method with
             baselines: the sum of its attributions and this make up the difference.
         standard_error: standard errors of the last sampling method, shaped like its attributions.
+        samples: random draws (orders, coalitions, permutations) that the last sampling method took.
+        state: what the last method that can be continued takes as ``start_from``.
         n_steps: integration steps that the last path method took, per example where they differ.
         outputs: the model's plain output at the inputs, where it was evaluated.
         certificate: what the last rule-based method did to which operation.
@@ -63,6 +65,8 @@ class Report:
     delta: Tensor | None = None
     bypass: Tensor | None = None
     standard_error: tuple[Tensor, ...] | None = None
+    samples: int | None = None
+    state: object = None
     n_steps: int | Tensor | None = None
     outputs: Tensor | None = None
     certificate: Certificate | None = None
@@ -116,26 +120,18 @@ def check(
     delta: Tensor | None = None,
     bypass: Tensor | None = None,
     standard_error: tuple[Tensor, ...] | None = None,
+    samples: int | None = None,
+    state: object = None,
     n_steps: int | Tensor | None = None,
     certificate: Certificate | None = None,
     audit: Audit | None = None,
 ) -> None:
     """Report the check that a result carries; what is not given is left as it is."""
+    given = dict(locals())
     report = _active.get()
-    if report is None:
-        return
-    if delta is not None:
-        report.delta = delta
-    if bypass is not None:
-        report.bypass = bypass
-    if standard_error is not None:
-        report.standard_error = standard_error
-    if n_steps is not None:
-        report.n_steps = n_steps
-    if certificate is not None:
-        report.certificate = certificate
-    if audit is not None:
-        report.audit = audit
+    for name, value in given.items() if report is not None else ():
+        if value is not None:
+            setattr(report, name, value)
 
 
 def keep_outputs(outputs: Tensor) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,8 @@ from pellucid._core.report import notify
 from pellucid._core.structure import like, names_of
 from pellucid.errors import NonFiniteWarning
 from pellucid.typing import ForwardFunction, Tensors
+
+_GRADIENT = "the model's gradient is"
 
 
 class Site(Protocol):
@@ -31,6 +33,10 @@ class Site(Protocol):
     @property
     def examples(self) -> int:
         """Number of examples N."""
+
+    @property
+    def template(self) -> Any:
+        """A tensor, or a tuple of them: the form in which masks and baselines for the values are given."""
 
     @property
     def names(self) -> list[str]:
@@ -118,10 +124,22 @@ class Question:
         """The explained values, detached."""
         return self.site.values
 
-    def answer(self, attributions: Sequence[tuple[Tensor, ...]]) -> Any:
-        """Give the attributions of each target the dtypes and the structure of what is explained."""
-        check_results(self.site.names, attributions)
-        cast = [[v.to(x.dtype) for v, x in zip(values, self.inputs, strict=True)] for values in attributions]
+    @property
+    def target(self) -> Target:
+        """The only target."""
+        (target,) = self.targets
+        return target
+
+    @property
+    def template(self) -> Any:
+        """A tensor, or a tuple of them: the form in which masks and baselines for the values are given."""
+        return self.site.template
+
+    def answer(self, attributions: Sequence[tuple[Tensor, ...]], cause: str = _GRADIENT) -> Any:
+        """Give the attributions of each target the floating dtypes and the structure of what is explained."""
+        check_results(self.site.names, attributions, cause)
+        pairs = [zip(values, self.inputs, strict=True) for values in attributions]
+        cast = [[v.to(x.dtype) if x.is_floating_point() else v for v, x in pair] for pair in pairs]
         return self.stacked([self.site.structured(values) for values in cast])
 
     def stacked(self, results: Sequence[Any]) -> Any:
@@ -129,7 +147,14 @@ class Question:
         return stacked(results) if self.several else results[0]
 
 
-def check_results(names: Sequence[str], attributions: Sequence[tuple[Tensor, ...]]) -> None:
+def inputs_of(question: Question) -> InputSite:
+    """Give the model's inputs, which a question from the door is about."""
+    if not isinstance(question.site, InputSite):
+        raise TypeError("a question about the inputs is expected")
+    return question.site
+
+
+def check_results(names: Sequence[str], attributions: Sequence[tuple[Tensor, ...]], cause: str = _GRADIENT) -> None:
     """Warn of NaN and infinite attributions, which are not hidden, by the name of what they belong to."""
     for i, name in enumerate(names):
         wrong = sum(int((~torch.isfinite(values[i])).sum()) for values in attributions)
@@ -137,20 +162,9 @@ def check_results(names: Sequence[str], attributions: Sequence[tuple[Tensor, ...
             total = sum(values[i].numel() for values in attributions)
             notify(
                 NonFiniteWarning,
-                f"{wrong} of {total} attributions of {name} are NaN or infinite: the model's gradient is not finite"
-                " there (a division by zero, the root or logarithm of zero, an overflow).",
+                f"{wrong} of {total} attributions of {name} are NaN or infinite: {cause} not finite there (a division"
+                " by zero, the root or logarithm of zero, an overflow).",
             )
-
-
-def without_gradients(run: Callable[[tuple[Tensor, ...]], Any], values: tuple[Tensor, ...]) -> Any:
-    """Run a function on copies of values without gradients, or with, if it differentiates inside itself."""
-    with torch.no_grad():
-        try:
-            return run(tuple(v.clone() for v in values))
-        except RuntimeError as error:
-            if "does not require grad" not in str(error):
-                raise
-    return run(tuple(v.detach().clone().requires_grad_() for v in values))
 
 
 def stacked(results: Sequence[Any]) -> Any:

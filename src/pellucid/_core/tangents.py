@@ -74,19 +74,24 @@ class _Forward:
     def moving(self, inputs: tuple[Tensor, ...], directions: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """See ``Tangents``."""
         pairs = zip(inputs, directions, strict=True)
-        return tuple(forward_mode.make_dual(x.clone(), v.to(x.dtype)) for x, v in pairs)
+        return tuple(_dual(x.clone(), v.to(x.dtype)) for x, v in pairs)
 
     def of(self, value: Any) -> list[Tensor]:
         """See ``Tangents``."""
         speeds = []
         for tensor in floats_in(value):
-            tangent = forward_mode.unpack_dual(tensor).tangent
+            tangent = forward_mode.unpack_dual(tensor).tangent  # type: ignore[no-untyped-call]  # torch leaves it so
             speeds.append(torch.zeros_like(tensor).detach() if tangent is None else tangent.detach().clone())
         return speeds
 
     def onwards(self, leaf: Tensor, speed: Tensor) -> Tensor:
         """See ``Tangents``."""
-        return forward_mode.make_dual(leaf.clone(), speed)
+        return _dual(leaf.clone(), speed)
+
+
+def _dual(value: Tensor, speed: Tensor) -> Tensor:
+    dual: Tensor = forward_mode.make_dual(value, speed)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return dual
 
 
 class _TwiceBackward:
@@ -106,8 +111,9 @@ class _TwiceBackward:
                 speeds.append(torch.zeros_like(tensor))
                 continue
             pulled = torch.autograd.grad(tensor, self._inputs, weights, create_graph=True, allow_unused=True)
-            products = [(u * v).sum() for u, v in zip(pulled, self._directions, strict=True) if u is not None]
-            found = torch.autograd.grad(sum(products), weights, allow_unused=True)[0] if products else None
+            pairs = zip(pulled, self._directions, strict=True)
+            product = sum(((u * v).sum() for u, v in pairs if u is not None), tensor.new_zeros(()))
+            found = torch.autograd.grad(product, weights, allow_unused=True)[0] if product.requires_grad else None
             speeds.append(torch.zeros_like(tensor) if found is None else found.detach())
         return speeds
 

@@ -8,7 +8,7 @@ such passes take turns.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -80,9 +80,9 @@ def _hook(
     return handle
 
 
-def devices_in_order(found: dict[torch.device, Any], device_ids: tuple[int, ...]) -> list[torch.device]:
+def devices_in_order(found: Iterable[torch.device | None], device_ids: tuple[int, ...]) -> list[torch.device | None]:
     """Order the devices on which a layer ran as the shares of the batch were given to them."""
-    order = {torch.device("cuda", index): rank for rank, index in enumerate(device_ids)}
+    order: dict[torch.device | None, int] = {torch.device("cuda", i): rank for rank, i in enumerate(device_ids)}
     unknown = [device for device in found if device not in order]
     if unknown:
         raise invalid_value(
@@ -94,7 +94,7 @@ def devices_in_order(found: dict[torch.device, Any], device_ids: tuple[int, ...]
     return sorted(found, key=order.__getitem__)
 
 
-def gathered(shares: dict[torch.device, list[Tensor]], device_ids: tuple[int, ...]) -> list[Tensor]:
+def gathered(shares: Mapping[torch.device | None, list[Tensor]], device_ids: tuple[int, ...]) -> list[Tensor]:
     """Put the shares of a batch that ran on several devices together, on the first of them.
 
     Args:

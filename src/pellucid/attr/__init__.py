@@ -9,8 +9,11 @@ from pellucid.attr.attribution import (
     PerturbationAttribution,
 )
 from pellucid.attr.conductance import InternalInfluence, LayerConductance, NeuronConductance
+from pellucid.attr.dataloader import DataLoaderAttribution, InputRole
 from pellucid.attr.deep_lift import DeepLift, LayerDeepLift, NeuronDeepLift
 from pellucid.attr.deep_lift_shap import DeepLiftShap, LayerDeepLiftShap, NeuronDeepLiftShap
+from pellucid.attr.feature_ablation import FeatureAblation
+from pellucid.attr.feature_permutation import FeaturePermutation
 from pellucid.attr.grad_cam import GuidedGradCam, LayerGradCam
 from pellucid.attr.gradient_shap import GradientShap, LayerGradientShap, NeuronGradientShap
 from pellucid.attr.guided import Deconvolution, GuidedBackprop, NeuronDeconvolution, NeuronGuidedBackprop
@@ -19,18 +22,43 @@ from pellucid.attr.integrated_gradients import IntegratedGradients, LayerIntegra
 from pellucid.attr.layer_activation import LayerActivation, LayerGradientXActivation
 from pellucid.attr.lrp import LRP, LayerLRP
 from pellucid.attr.noise_tunnel import NoiseTunnel
+from pellucid.attr.occlusion import Occlusion
 from pellucid.attr.saliency import NeuronGradient, Saliency
+from pellucid.attr.shapley_values import ShapleyValues, ShapleyValueSampling
+from pellucid.attr.statistics import (
+    MSE,
+    ClassSummarizer,
+    CommonStats,
+    Count,
+    Max,
+    Mean,
+    Min,
+    StatValue,
+    StdDev,
+    Sum,
+    Summarizer,
+    SummarizerSingleTensor,
+    Var,
+)
 
 __all__ = [
     "LRP",
+    "MSE",
     "Attribution",
+    "ClassSummarizer",
+    "CommonStats",
+    "Count",
+    "DataLoaderAttribution",
     "Deconvolution",
     "DeepLift",
     "DeepLiftShap",
+    "FeatureAblation",
+    "FeaturePermutation",
     "GradientAttribution",
     "GradientShap",
     "GuidedBackprop",
     "GuidedGradCam",
+    "InputRole",
     "InputXGradient",
     "IntegratedGradients",
     "InternalInfluence",
@@ -44,6 +72,9 @@ __all__ = [
     "LayerGradientXActivation",
     "LayerIntegratedGradients",
     "LayerLRP",
+    "Max",
+    "Mean",
+    "Min",
     "NeuronAttribution",
     "NeuronConductance",
     "NeuronDeconvolution",
@@ -54,7 +85,16 @@ __all__ = [
     "NeuronGuidedBackprop",
     "NeuronIntegratedGradients",
     "NoiseTunnel",
+    "Occlusion",
     "PerturbationAttribution",
     "Saliency",
+    "ShapleyValueSampling",
+    "ShapleyValues",
+    "StatValue",
+    "StdDev",
+    "Sum",
+    "Summarizer",
+    "SummarizerSingleTensor",
+    "Var",
     "visualization",
 ]

@@ -14,21 +14,21 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from pellucid._core.combine import total
 from pellucid._core.door import accept_baselines, accept_forward, accept_inputs, accept_question
 from pellucid._core.gradient import evaluating
 from pellucid._core.integral import ends_of
-from pellucid._core.layer_site import LayerSite, inputs_of, layer_site
+from pellucid._core.layer_site import LayerSite, layer_site
 from pellucid._core.layout import Wanted
 from pellucid._core.model import borrowed
 from pellucid._core.neuron import NeuronFunction, neuron_function
-from pellucid._core.site import Question
+from pellucid._core.site import Question, inputs_of
 from pellucid._core.taps import Place, accept_place
 from pellucid.docstrings import documented
 from pellucid.errors import invalid_type, invalid_value
-from pellucid.typing import BaselineLike, ForwardFunction, TargetLike, Tensors
+from pellucid.typing import BaselineLike, ForwardFunction, LayerLike, TargetLike, Tensors
 
 
 class Attribution(ABC):
@@ -38,6 +38,8 @@ class Attribution(ABC):
     _multiply_by_inputs: bool = False
     takes_distribution: ClassVar[bool] = False
     """Whether ``baselines`` are rows to draw from or to average over, instead of one reference per example."""
+    takes_any_values: ClassVar[bool] = False
+    """Whether inputs may hold integers, truth values, NaN and infinite values, since nothing is differentiated."""
 
     @documented()
     def __init__(self, forward_func: ForwardFunction) -> None:
@@ -129,6 +131,7 @@ class GradientAttribution(Attribution):
 class PerturbationAttribution(Attribution):
     """Interface of methods that change inputs and look at what happens to the output."""
 
+    takes_any_values = True
     _multiply_by_inputs = True
 
 
@@ -138,7 +141,7 @@ class _InsideAttribution(Attribution):
     _takes_lists: ClassVar[bool] = False
 
     @documented()
-    def __init__(self, forward_func: ForwardFunction, layer: nn.Module, device_ids: list[int] | None = None) -> None:
+    def __init__(self, forward_func: ForwardFunction, layer: LayerLike, device_ids: list[int] | None = None) -> None:
         """Explain a function at, or through, one of its layers.
 
         {arguments}

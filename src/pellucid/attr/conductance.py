@@ -23,10 +23,10 @@ from pellucid._core.path import Line
 from pellucid._core.progress import progress
 from pellucid._core.quadrature import quadrature
 from pellucid._core.reducers import FoundSum, WeightedSum
-from pellucid._core.site import check_results, stacked
+from pellucid._core.renaming import renamed
+from pellucid._core.site import stacked
 from pellucid.attr.attribution import LayerAttribution, NeuronAttribution
 from pellucid.docstrings import documented
-from pellucid.renamed import renamed
 from pellucid.typing import BaselineLike, ForwardFunction, LayerTensors, NeuronSelector, TargetLike, Tensors
 
 
@@ -262,6 +262,6 @@ class NeuronConductance(NeuronAttribution):
         found = [s.sums for s in sums]
         if self._multiply_by_inputs:
             found = [times_difference(integral, asked.inputs, starts) for integral in found]
-        check_results(asked.site.names, found)
         results = [asked.answer([each]) for each in found]
-        return stacked(results) if function.several else results[0]
+        answer: Tensors = stacked(results) if function.several else results[0]
+        return answer

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from pellucid._core.door import accept_baselines, accept_grad_kwargs, accept_optional_count, accept_question
 from pellucid._core.layer_starts import report_bypass, starts_at
+from pellucid._core.renaming import renamed
 from pellucid._core.ruled import PairedRules
 from pellucid._core.rules import NO_CHOICES, Choices
 from pellucid._core.rules.environment import uncompiled
 from pellucid.attr._pairs import Combine, attribute_pairs
-from pellucid.attr.attribution import GradientAttribution, LayerAttribution, NeuronAttribution
+from pellucid.attr.attribution import Attribution, GradientAttribution, LayerAttribution, NeuronAttribution
 from pellucid.docstrings import documented
-from pellucid.renamed import renamed
 from pellucid.typing import BaselineLike, ForwardFunction, LayerTensors, NeuronSelector, TargetLike, Tensors
 
 
@@ -235,7 +235,8 @@ class NeuronDeepLift(NeuronAttribution):
             UnsupportedModelError: for a model that the rules cannot follow; the message names operation and line.
         """
         function, targets = self._neurons(neuron_selector, neurons, attribute_to_neuron_input)
-        return DeepLift(function, self._multiply_by_inputs).attribute(
+        method: Attribution = DeepLift(function, self._multiply_by_inputs)
+        attributions: Tensors = method.attribute(
             inputs,
             baselines,
             additional_forward_args=additional_forward_args,
@@ -245,3 +246,4 @@ class NeuronDeepLift(NeuronAttribution):
             choices=choices,
             targets=targets,
         )
+        return attributions

@@ -77,14 +77,16 @@ class LayerGradCam(LayerAttribution):
         def weighted(gradients: Sequence[Tensor], values: Sequence[Tensor]) -> list[Tensor]:
             maps = []
             for g, z in zip(gradients, values, strict=True):
-                found = _cam(*(channels_first(v, layout, self.layer) for v in (g, z)), attr_dim_summation)
+                found = _weighted(
+                    channels_first(g, layout, self.layer), channels_first(z, layout, self.layer), attr_dim_summation
+                )
                 maps.append(torch.relu(found) if relu_attributions else found)
             return maps
 
         return gradients_at_layer(asked, wanted, weighted, options)
 
 
-def _cam(gradient: Tensor, value: Tensor, summed: bool) -> Tensor:
+def _weighted(gradient: Tensor, value: Tensor, summed: bool) -> Tensor:
     places = tuple(range(2, gradient.dim()))
     weights = gradient.mean(places, keepdim=True) if places else gradient
     weighted = weights * value

@@ -24,11 +24,11 @@ from pellucid._core.path import MappedLine, RandomLine
 from pellucid._core.progress import progress
 from pellucid._core.random import draw_seeds
 from pellucid._core.reducers import Evaluated, Moments, PerSample
+from pellucid._core.renaming import renamed
 from pellucid._core.sampling import warn_if_noisy
 from pellucid._core.site import Question
-from pellucid.attr.attribution import GradientAttribution, LayerAttribution, NeuronAttribution
+from pellucid.attr.attribution import Attribution, GradientAttribution, LayerAttribution, NeuronAttribution
 from pellucid.docstrings import documented
-from pellucid.renamed import renamed
 from pellucid.typing import DistributionLike, ForwardFunction, LayerTensors, NeuronSelector, TargetLike, Tensors
 
 _ROWS = (
@@ -107,7 +107,8 @@ class GradientShap(GradientAttribution):
         seeds = draw_seeds(accept_count("n_samples", n_samples), generator, seed)
         path = RandomLine(question.inputs, rows, noise, tuple(seeds))
         sampling = _Sampling(self.get_name(), self._multiply_by_inputs, return_convergence_delta, show_progress)
-        return sampling.answer(question, path, cap)
+        answer: Tensors | tuple[Tensors, Tensor] = sampling.answer(question, path, cap)
+        return answer
 
 
 class LayerGradientShap(LayerAttribution):
@@ -115,8 +116,8 @@ class LayerGradientShap(LayerAttribution):
 
     ``GradientShap`` on the rest of the model: with z the layer's value at the noisy input and z' that at a random
     baseline row, the mean of ``(z - z') * dF/dz at z' + a (z - z')``. What flows around the layer is held at the
-    inputs. Law: where every path leads through the layer, and without noise, the expectation of the attributions sums to
-    ``F(x) - E[F(b)]``.
+    inputs. Law: where every path leads through the layer, and without noise, the expectation of the attributions sums
+    to ``F(x) - E[F(b)]``.
 
     Example:
         >>> import torch
@@ -261,9 +262,10 @@ class NeuronGradientShap(NeuronAttribution):
             InvalidValueError: for a neuron that the layer does not have, a layer that is never called, or no baselines.
         """
         function, targets = self._neurons(neuron_selector, neurons, attribute_to_neuron_input)
-        return GradientShap(function, self._multiply_by_inputs).attribute(
+        method: Attribution = GradientShap(function, self._multiply_by_inputs)
+        attributions: Tensors = method.attribute(
             inputs,
-            baselines,  # type: ignore[arg-type]  # None gets the error that says what to pass
+            baselines,
             n_samples,
             stdevs,
             additional_forward_args=additional_forward_args,
@@ -273,6 +275,7 @@ class NeuronGradientShap(NeuronAttribution):
             seed=seed,
             show_progress=show_progress,
         )
+        return attributions
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from torch import nn
 from pellucid._core import report
 from pellucid._core.door import accept_question
 from pellucid._core.gradient import gradients_at_point
+from pellucid._core.renaming import renamed
 from pellucid._core.ruled import ModifiedRules, whole_certificate
 from pellucid._core.rules import DECONVOLUTION, GUIDED, RuleTable
 from pellucid._core.rules.environment import uncompiled
 from pellucid.attr.attribution import GradientAttribution, NeuronAttribution
 from pellucid.docstrings import documented
 from pellucid.errors import UnsupportedModelError
-from pellucid.renamed import renamed
 from pellucid.typing import ForwardFunction, NeuronSelector, TargetLike, Tensors
 
 
@@ -67,7 +67,8 @@ class _Rectified(GradientAttribution):
                 f" inputs and the explained output there is none (operations met: {met}). The result would be the"
                 " plain gradient. Use Saliency(model).attribute(inputs, abs=False) if that is wanted."
             )
-        return question.answer(gradients)
+        answer: Tensors = question.answer(gradients)
+        return answer
 
 
 class GuidedBackprop(_Rectified):

@@ -53,4 +53,5 @@ class InputXGradient(GradientAttribution):
             InvalidValueError: for a target that does not fit the output, or inputs that cannot be explained.
         """
         question = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
-        return question.answer([times_value(g, question.inputs) for g in gradients_at_point(question)])
+        answer: Tensors = question.answer([times_value(g, question.inputs) for g in gradients_at_point(question)])
+        return answer

@@ -11,9 +11,9 @@ from pellucid._core.differentiation import PlainGradients
 from pellucid._core.door import accept_baselines, accept_grad_kwargs, accept_optional_count, accept_question
 from pellucid._core.integral import accept_steps, line_integrals
 from pellucid._core.layer_starts import report_bypass, starts_at
-from pellucid.attr.attribution import GradientAttribution, LayerAttribution, NeuronAttribution
+from pellucid._core.renaming import renamed
+from pellucid.attr.attribution import Attribution, GradientAttribution, LayerAttribution, NeuronAttribution
 from pellucid.docstrings import documented
-from pellucid.renamed import renamed
 from pellucid.typing import BaselineLike, ForwardFunction, LayerTensors, NeuronSelector, TargetLike, Tensors
 
 
@@ -255,7 +255,8 @@ class NeuronIntegratedGradients(NeuronAttribution):
             InvalidValueError: for a neuron that the layer does not have, or a layer that is never called.
         """
         function, targets = self._neurons(neuron_selector, neurons, attribute_to_neuron_input)
-        return IntegratedGradients(function, self._multiply_by_inputs).attribute(  # type: ignore[return-value]  # no delta
+        explained: Attribution = IntegratedGradients(function, self._multiply_by_inputs)
+        attributions: Tensors = explained.attribute(
             inputs,
             baselines,
             None,
@@ -267,3 +268,4 @@ class NeuronIntegratedGradients(NeuronAttribution):
             targets=targets,
             show_progress=show_progress,
         )
+        return attributions

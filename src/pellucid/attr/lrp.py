@@ -195,29 +195,18 @@ class LayerLRP(LayerAttribution):
             UnsupportedModelError: for a model that the rules cannot follow; the message names operation and line.
         """
         if isinstance(self.layer, list | tuple):
-            each = [LayerLRP(self.forward_func, layer) for layer in self.layer]
-            passed = {"composite": composite, "rules": rules, "choices": choices, "audit": audit, "calls": calls}
-            results = [
-                one.attribute(
-                    inputs,
-                    target,
-                    additional_forward_args,
-                    True,
-                    attribute_to_layer_input,
-                    verbose,
-                    targets=targets,
-                    **passed,
-                )
-                for one in each
-            ]
-            relevance, delta = [r for r, _ in results], [d for _, d in results]
-            return (relevance, delta) if return_convergence_delta else relevance
+            passed = [inputs, target, additional_forward_args, True, attribute_to_layer_input, verbose]
+            rest = {"composite": composite, "rules": rules, "choices": choices, "audit": audit, "calls": calls}
+            methods: list[Attribution] = [LayerLRP(self.forward_func, layer) for layer in self.layer]
+            results = [method.attribute(*passed, targets=targets, **rest) for method in methods]
+            relevance, deltas = [r for r, _ in results], [d for _, d in results]
+            return (relevance, deltas) if return_convergence_delta else relevance
         asked = accept_question(uncompiled(self.forward_func), inputs, target, additional_forward_args, targets)
         _, question = self._at_layer(asked, attribute_to_layer_input, calls)
         propagation = Propagation(composite or EPSILON, rules or {}, choices, audit, partial=True)
-        found, deltas = propagated(question, propagation, None, verbose)
+        found, missed = propagated(question, propagation, None, verbose)
         answer = question.answer(found)
-        return (answer, question.stacked(deltas)) if return_convergence_delta else answer
+        return (answer, question.stacked(missed)) if return_convergence_delta else answer
 
 
 def propagated(

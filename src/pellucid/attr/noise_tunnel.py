@@ -223,7 +223,7 @@ class _Copies:
     def inputs(self, chosen: range) -> Tensors:
         """Noisy inputs of the chosen copies, copy after copy."""
         copies = [self.noisy(k) for k in chosen]
-        return like(self.question.site.template, [torch.cat(parts) for parts in zip(*copies, strict=True)])
+        return like(self.question.template, [torch.cat(parts) for parts in zip(*copies, strict=True)])
 
     def noisy(self, k: int) -> tuple[Tensor, ...]:
         """The k-th noisy copy of the batch."""
@@ -240,7 +240,7 @@ class _Copies:
         """Arguments of the wrapped method for the chosen copies."""
         repeated = {name: self._repeated(name, value, len(chosen)) for name, value in self.kwargs.items()}
         if self.distribution is not None:
-            repeated["baselines"] = like(self.question.site.template, self._drawn(chosen, self.distribution))
+            repeated["baselines"] = like(self.question.template, self._drawn(chosen, self.distribution))
         return repeated
 
     def _repeated(self, name: str, value: Any, repeats: int) -> Any:

@@ -8,9 +8,9 @@ from typing import Any
 from pellucid._core.combine import magnitude
 from pellucid._core.door import accept_question
 from pellucid._core.gradient import gradients_at_point
+from pellucid._core.renaming import renamed
 from pellucid.attr.attribution import GradientAttribution, NeuronAttribution
 from pellucid.docstrings import documented
-from pellucid.renamed import renamed
 from pellucid.typing import NeuronSelector, TargetLike, Tensors
 
 
@@ -54,7 +54,8 @@ class Saliency(GradientAttribution):
         """
         question = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
         gradients = gradients_at_point(question)
-        return question.answer([magnitude(g) for g in gradients] if abs else gradients)
+        answer: Tensors = question.answer([magnitude(g) for g in gradients] if abs else gradients)
+        return answer
 
 
 class NeuronGradient(NeuronAttribution):
