@@ -7,7 +7,9 @@ is ``(dz/dx) v``. Attention is computed by its definition, since its fused kerne
 
 from __future__ import annotations
 
+import functools
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -46,8 +48,10 @@ def with_tangents(run: Callable[[Tangents], Result]) -> Result:
         UnsupportedModelError: if an operation before the layer can be differentiated in neither way.
     """
     try:
-        with _turn, forward_mode.dual_level(), _ByDefinition():
-            return run(_Forward())
+        with _turn:
+            _load_formulas()
+            with forward_mode.dual_level(), _ByDefinition():
+                return run(_Forward())
     except PellucidError:
         raise
     except (NotImplementedError, RuntimeError) as error:
@@ -66,6 +70,14 @@ def with_tangents(run: Callable[[Tangents], Result]) -> Result:
             f" the layer has neither a forward-mode nor a second derivative ({str(error).splitlines()[0]}). Use"
             " LayerIntegratedGradients, which needs first derivatives after the layer only."
         ) from error
+
+
+@functools.cache
+def _load_formulas() -> None:
+    """Let torch load its forward formulas, which it does at the first use and with warnings about itself."""
+    with warnings.catch_warnings(), forward_mode.dual_level():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        forward_mode.make_dual(torch.zeros(()), torch.zeros(()))
 
 
 class _Forward:
