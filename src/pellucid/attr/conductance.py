@@ -46,7 +46,7 @@ class LayerConductance(LayerAttribution):
         >>> from pellucid.attr import LayerConductance
         >>> square = torch.nn.Identity()
         >>> model = lambda x: square(x**2).sum(1)
-        >>> LayerConductance(model, square).attribute(torch.tensor([[2.0, 3.0]]))
+        >>> LayerConductance(model, square).attribute(torch.tensor([[2.0, 3.0]])).round(decimals=4)
         tensor([[4., 9.]])
 
     References:
@@ -131,7 +131,7 @@ class InternalInfluence(LayerAttribution):
         >>> from pellucid.attr import InternalInfluence
         >>> layer = torch.nn.Identity()
         >>> model = lambda x: layer(x).square().sum(1)  # the gradient 2 x is x on average
-        >>> InternalInfluence(model, layer).attribute(torch.tensor([[2.0, 3.0]]))
+        >>> InternalInfluence(model, layer).attribute(torch.tensor([[2.0, 3.0]])).round(decimals=5)
         tensor([[2., 3.]])
 
     References:
@@ -197,7 +197,7 @@ class NeuronConductance(NeuronAttribution):
         >>> from pellucid.attr import NeuronConductance
         >>> square = torch.nn.Identity()
         >>> model = lambda x: square(x**2).sum(1)
-        >>> NeuronConductance(model, square).attribute(torch.tensor([[2.0, 3.0]]), 1)
+        >>> NeuronConductance(model, square).attribute(torch.tensor([[2.0, 3.0]]), 1).round(decimals=5)
         tensor([[0., 9.]])
 
     References:
