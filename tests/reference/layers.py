@@ -19,7 +19,7 @@ def _nodes(steps):
             yield (k + 0.5 + t / 2) / steps, w / steps
 
 
-def conductance(before, after, x, base, select, steps=40):
+def conductance(before, after, x, base, select, steps=14):
     """Layer conductance of one example: its gradient at the layer times the layer's Jacobian times the direction."""
     total = 0.0
     direction = tuple(v - b for v, b in zip(x, base, strict=True))
@@ -33,7 +33,7 @@ def conductance(before, after, x, base, select, steps=40):
     return total
 
 
-def neuron_conductance(before, after, x, base, select, neurons, steps=40):
+def neuron_conductance(before, after, x, base, select, neurons, steps=14):
     """Conductance of each input value through each of some neurons (flat indices), summed."""
     totals = [torch.zeros_like(v) for v in x]
     for a, w in _nodes(steps):
@@ -48,7 +48,7 @@ def neuron_conductance(before, after, x, base, select, neurons, steps=40):
     return tuple(totals)
 
 
-def internal_influence(before, after, x, base, select, steps=40):
+def internal_influence(before, after, x, base, select, steps=14):
     """Mean gradient at the layer along the path of the inputs."""
     total = 0.0
     for a, w in _nodes(steps):
