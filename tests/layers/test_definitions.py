@@ -242,12 +242,13 @@ def test_conductance_and_influence(name):
     how = {"inputs": parts.inputs, "baselines": parts.baselines, "target": 1, "n_steps": 60}
     conducted = attr.LayerConductance(parts.model, parts.layer).attribute(**how)
     influence = attr.InternalInfluence(parts.model, parts.layer).attribute(**how)
+    tolerance = 1e-6 if name == "tokens" else 1e-8  # what the reference's coarse rule leaves
     for i in range(len(parts.inputs)):
         x, base = one(parts, i)
         reference = conductance(parts.before, parts.after, x, base, lambda o: o[0, 1])
-        assert torch.allclose(conducted[i], reference[0], atol=1e-8, rtol=0)
+        assert torch.allclose(conducted[i], reference[0], atol=tolerance, rtol=0)
         reference = internal_influence(parts.before, parts.after, x, base, lambda o: o[0, 1])
-        assert torch.allclose(influence[i], reference[0], atol=1e-7, rtol=0)
+        assert torch.allclose(influence[i], reference[0], atol=10 * tolerance, rtol=0)
 
 
 def test_conductance_of_two_inputs():
@@ -361,9 +362,8 @@ METHODS = {
 @pytest.mark.parametrize("name", METHODS)
 def test_neurons(name, model, kind):
     parts = MODELS[model]()
-    if "Guided" in name or "Deconvolution" in name:
-        if model != "images":
-            pytest.skip("there is no rectifier before the layer")
+    if ("Guided" in name or "Deconvolution" in name) and model != "images":
+        pytest.skip("there is no rectifier before the layer")
     selector, select, _ = SELECTORS[kind]
     other, theirs, ours, needs = METHODS[name]
     given = {}
