@@ -44,7 +44,7 @@ def test_all_complete_methods_agree_at_the_cutting_layer():
 
 
 def test_every_neuron_method_of_the_documentation():
-    """The nine classes exist and explain neuron 1, which is linear in the inputs: its gradient is its row of weights."""
+    """Neuron 1 is linear in the inputs: its gradient is its row of weights."""
     model, x = toy()
     row = model.lin1.weight[1].detach()
     assert torch.allclose(attr.NeuronGradient(model, model.lin1).attribute(x, 1), row.expand(2, 3))
