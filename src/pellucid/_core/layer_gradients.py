@@ -64,8 +64,7 @@ class AtLayer:
 
     def __call__(self, run: Run, chooses: tuple[Choose, ...], points: Points) -> tuple[Pass, ...]:
         """Run once and differentiate by what flows at the layer."""
-        linked = len(self.wanted.place.layers) > 1
-        caught = Caught(self.wanted.place, _leaf_or_link if linked else _leaf)
+        caught = Caught(self.wanted.place, _Links(bool(self.wanted.place.device_ids)))
         with tapped(self.wanted.place, lambda layer, value: _onwards(value, caught.catch(layer, value))):
             output = output_tensor(run(*(v.clone() for v in points.values)))
         leaves = tuple(caught.kept())
@@ -243,9 +242,16 @@ def _leaf(tensor: Tensor) -> Tensor:
     return tensor.detach().requires_grad_()
 
 
-def _leaf_or_link(tensor: Tensor) -> Tensor:
-    """Keep what depends on an earlier layer connected with it."""
-    return tensor if tensor.requires_grad else tensor.detach().requires_grad_()
+@dataclass
+class _Links:
+    """Cuts the first value off from what comes before it, and keeps later layers and calls connected with it."""
+
+    begun: bool
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        link = self.begun and tensor.requires_grad
+        self.begun = True
+        return tensor if link else _leaf(tensor)
 
 
 def _onwards(value: Any, kept: Sequence[Tensor]) -> Any:
