@@ -24,7 +24,7 @@ from pellucid._core.output import output_tensor
 from pellucid._core.replay import Diverged, Prefix, Recording
 from pellucid._core.site import InputSite, check_results
 from pellucid._core.structure import floats_in, with_floats
-from pellucid._core.taps import Place, share_of, tapped
+from pellucid._core.taps import Place, refuse_checkpoint, share_of, tapped
 from pellucid.errors import UnsupportedModelError
 from pellucid.typing import ForwardFunction
 
@@ -218,6 +218,8 @@ class _Put:
             raise _another_course(self._place.names[layer])
         if not floats:
             return None
+        if not torch.is_grad_enabled() and any(v.requires_grad for v in new):
+            refuse_checkpoint(self._place.names[layer])
         shares = new if device is None else [share_of(v, device, self._place.device_ids) for v in new]
         return with_floats(value, iter(shares))
 
@@ -237,7 +239,11 @@ def _another_course(name: str) -> UnsupportedModelError:
 
 
 def flow(
-    inside: InputSite, place: Place, inputs: tuple[Tensor, ...], recording: Recording | None = None
+    inside: InputSite,
+    place: Place,
+    inputs: tuple[Tensor, ...],
+    recording: Recording | None = None,
+    by_autograd: bool = False,
 ) -> tuple[tuple[Called, ...], tuple[Tensor, ...], Tensor]:
     """Run the function once on the whole batch and look at what flows at a place.
 
@@ -246,6 +252,7 @@ def flow(
         place: where to look.
         inputs: one value per example for each input.
         recording: notes what is called before the place is reached.
+        by_autograd: whether values will be put there that autograd differentiates by, which a checkpoint would lose.
 
     Returns:
         The calls of the layers, their tensors (detached copies) and the model's output.
@@ -255,6 +262,8 @@ def flow(
         caught = Caught(place, lambda tensor: tensor.detach().clone())
 
         def visit(layer: int, value: Any) -> Any:
+            if by_autograd:
+                refuse_checkpoint(place.names[layer])
             if recording is None:
                 caught.catch(layer, value)
                 return None
@@ -276,13 +285,13 @@ def layer_site(inside: InputSite, wanted: Wanted, replay: bool = False) -> Layer
     Args:
         inside: the model's inputs.
         wanted: the layers, and how results are wanted.
-        replay: whether later passes may skip what comes before the layer.
+        replay: whether later passes are differentiated by autograd, and may skip what comes before the layer.
 
     Returns:
         The site.
     """
     recording = Recording(inside.values[0].device) if replay and not wanted.place.device_ids else None
-    calls, natural, output = flow(inside, wanted.place, inside.values, recording)
+    calls, natural, output = flow(inside, wanted.place, inside.values, recording, by_autograd=replay)
     wanted.structured(calls, natural)  # calls that cannot be summed are refused here
     prefix = None if recording is None else Prefix.of(recording, inside.examples)
     return LayerSite(inside, wanted, calls, natural, output, Replays(prefix))
