@@ -77,7 +77,7 @@ def _load_formulas() -> None:
     """Let torch load its forward formulas, which it does at the first use and with warnings about itself."""
     with warnings.catch_warnings(), forward_mode.dual_level():
         warnings.simplefilter("ignore", DeprecationWarning)
-        forward_mode.make_dual(torch.zeros(()), torch.zeros(()))
+        _Forward().moving((torch.zeros(()),), (torch.zeros(()),))
 
 
 class _Forward:
