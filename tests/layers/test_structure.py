@@ -136,14 +136,14 @@ def test_time_before_examples(name, steps):
 @pytest.mark.parametrize("steps", [2, 3, 6])
 @pytest.mark.filterwarnings("ignore::pellucid.errors.ExpansionWarning")
 def test_random_lines_are_straight_where_rows_are_no_examples(steps):
-    """Each step of a product over time gets the same share, 1/steps; positions of their own would give 1/2^(steps-1)."""
+    """Each step of a product gets the same share, 1/steps; with positions of their own it would be 1/2^(steps-1)."""
     hold = nn.Identity()
     x = draw(3, steps, 2, seed=1).abs() + 0.5
     found = attr.LayerGradientShap(lambda v: hold(v.transpose(0, 1)).prod(0).sum(1), hold).attribute(
-        x, 0.0, n_samples=2000, seed=1
+        x, 0.0, n_samples=400, seed=1
     )
     expected = x.prod(1) / steps
-    assert torch.allclose(found, expected.expand(steps, 3, 2), rtol=0.1)
+    assert torch.allclose(found, expected.expand(steps, 3, 2), rtol=0.2)
 
 
 class Windows(nn.Module):
