@@ -16,8 +16,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: $(STAMP)  ## train a small CNN on real digits and write a report of its explanations
+demo: $(STAMP)  ## train small networks on real data and write reports of their explanations
 	$(BIN)/python -m examples.digits
+	$(BIN)/python -m examples.overview
 
 test: $(STAMP)  ## run all tests, with coverage
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered

@@ -1,5 +1,7 @@
 """Train a small network on real scans of digits, and let the command line explain right and wrong predictions.
 
+The report ends with a comparison of the methods: what they are worth against random attributions.
+
 Run it with ``python -m examples.digits``. The 1,797 scans of 8 by 8 pixels come with scikit-learn. Everything
 is written to ``demo-report/``, or to the folder given as the only argument.
 """
@@ -22,6 +24,7 @@ TEST_SHARE = 0.4
 EPOCHS = 12
 SHOWN_RIGHT = 8
 SHOWN_WRONG = 6
+METRICS = ("deletion", "insertion", "faithfulness_correlation", "sparseness")
 METHODS = ("integrated_gradients", "deep_lift", "gradient_shap", "guided_backprop", "smoothgrad")
 WEIGHTS = "PELLUCID_DIGITS_WEIGHTS"
 
@@ -119,6 +122,7 @@ def explain(out: Path) -> None:
     """Call the public command line, as anyone would."""
     command = [sys.executable, "-m", "pellucid.cli", "explain", "examples.digits:trained", str(out / "images")]
     command += [word for method in METHODS for word in ("--method", method)]
+    command += [word for metric in METRICS for word in ("--metric", metric)]
     command += ["--grayscale", "--classes", ",".join("0123456789"), "--examples", "all", "--seed", str(SEED)]
     command += ["--baselines", str(out / "baselines.npy"), "--set", "gradient_shap.n_samples=500", "--n-steps", "auto"]
     command += ["--set", "smoothgrad.nt_samples=100", "--title", "What a small network sees in handwritten digits"]

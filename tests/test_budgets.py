@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pellucid import attr
+from pellucid import attr, metrics, robust
 from pellucid.docstrings import ARGUMENTS
 from tests.cases import CASES
 
@@ -21,10 +21,14 @@ PRESETS = {
     "attribute",
     "attribute_future",
     "explain",
+    "compare",
     "visualize_image_attr",
     "visualize_image_attr_multiple",
+    "visualize_timeseries_attr",
     "attention",
+    *("perturb", "search", "evaluate"),
 }
+PRESETS |= {name for name in metrics.__all__ if inspect.isfunction(getattr(metrics, name))}
 """Functions whose parameters are fixed by compatibility (also with torch's own), or are the settings of a call."""
 
 every_file = pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -91,9 +95,11 @@ LAYERS = [
     ("pellucid.errors", "pellucid.typing", "pellucid.docstrings"),
     ("pellucid._core",),
     ("pellucid.visualization", "pellucid.rules", "pellucid.lrp"),
-    ("pellucid.attr",),
+    ("pellucid.attr", "pellucid.robust", "pellucid.metrics", "pellucid.intervals"),
     ("pellucid.registry", "pellucid.explanation"),
+    ("pellucid.scopes", "pellucid.comparison", "pellucid.verdicts"),
     ("pellucid.explaining",),
+    ("pellucid.comparing",),
     ("pellucid.report", "pellucid.cli"),
 ]
 """From the bottom to the top; a file imports from its own layer and from those below."""
@@ -202,9 +208,41 @@ def test_public_docstrings_are_whole(cls):
                 assert re.search(rf"^    {parameter}: \S", doc, re.MULTILINE), f"{member.__qualname__}: {parameter}"
 
 
+def public_metrics():
+    """Functions that score, without those that help to."""
+    helpers = {"metric_named", "default_perturb_func", "infidelity_perturb_func_decorator"}
+    for name in metrics.__all__:
+        if inspect.isfunction(getattr(metrics, name)) and name not in helpers:
+            yield getattr(metrics, name)
+
+
+def test_every_metric_stands_in_the_registry():
+    assert {function.__name__ for function in public_metrics()} == set(metrics.METRICS)
+
+
+@pytest.mark.parametrize("function", list(public_metrics()), ids=lambda f: f.__name__)
+def test_docstrings_of_metrics_are_whole(function):
+    text = inspect.getdoc(function)
+    for part in (
+        "Example:",
+        "Args:",
+        "Returns:",
+        "Raises:",
+        "References:",
+        r"(high|low)er\s+is",
+    ):
+        assert re.search(part, text), part
+    assert "{arguments}" not in text
+    for parameter in inspect.signature(function).parameters:
+        assert re.search(rf"^    {parameter}: \S", text, re.MULTILINE), parameter
+
+
 def test_shared_texts_are_used():
     used = {p for c in public_methods() for m in (c.__init__, c.attribute) for p in inspect.signature(m).parameters}
     used |= set(inspect.signature(attr.IntegratedGradients.compute_convergence_delta).parameters)
+    attacks = (robust.FGSM, robust.PGD, robust.APGD)
+    used |= {p for c in attacks for m in (c.__init__, c.perturb) for p in inspect.signature(m).parameters}
+    used |= {parameter for function in public_metrics() for parameter in inspect.signature(function).parameters}
     assert set(ARGUMENTS) <= used
 
 

@@ -7,7 +7,8 @@ import torch
 
 import pellucid
 from pellucid.attr import LRP, IntegratedGradients, NoiseTunnel, Saliency
-from pellucid.errors import InvalidValueError, TrainingModeWarning
+from pellucid.errors import InvalidValueError, PellucidError, TrainingModeWarning
+from pellucid.scopes import AT_LAYER
 from tests.models import DOUBLE, Output, TwoInputs, cnn, mlp
 
 
@@ -128,6 +129,10 @@ def test_a_named_output(x):
 
 def test_every_method_by_name(x):
     for info in pellucid.methods():
+        if info.needs_layer:
+            with pytest.raises(InvalidValueError, match="layer is None"):
+                pellucid.explain(mlp(), x, method=info.name)
+            continue
         arguments = {"baselines": x} if info.attribution.takes_distribution else {}
         arguments.update({"n_samples": 300} if info.name == "gradient_shap" else {})
         arguments.update({"n_repeats": 100} if info.name == "feature_permutation" else {})
@@ -135,6 +140,65 @@ def test_every_method_by_name(x):
         assert explanation.attributions.shape == x.shape
         assert info.summary.endswith(".")
         assert len(info.summary) < 110
+
+
+def small_net():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Conv1d(1, 3, 2), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(12, 4)
+    ).double()
+
+
+@pytest.mark.parametrize("name", sorted(AT_LAYER))
+def test_every_method_at_a_layer(name, tmp_path):
+    model, inputs = small_net(), torch.randn(3, 1, 5, dtype=torch.float64)
+    arguments = {"baselines": torch.zeros(1, 1, 5, dtype=torch.float64)} if name.endswith("_shap") else {}
+    arguments.update({"seed": 1, "n_samples": 300} if name == "gradient_shap" else {})
+    arguments.update({"seed": 1, "n_repeats": 200} if name == "feature_permutation" else {})
+    found = pellucid.explain(model, inputs, method=name, layer="0", **arguments)
+    again = pellucid.explain(model, inputs, method=name, layer=model[0], **arguments)
+    shape = {"grad_cam": (3, 1, 4), "guided_grad_cam": (3, 1, 5)}.get(name, (3, 3, 4))
+    assert found.attributions.shape == shape
+    assert torch.equal(found.attributions, again.attributions)
+    assert found.layer == again.layer == "0"
+    loaded = pellucid.load(found.save(tmp_path / "e.safetensors"))
+    assert loaded.layer == "0"
+    assert torch.equal(loaded.attributions, found.attributions)
+    if found.bypass is not None:
+        assert torch.equal(loaded.bypass, found.bypass)
+        assert float(found.bypass.abs().max()) < 1e-12
+
+
+def test_every_method_explains_a_neuron():
+    model, inputs = small_net(), torch.randn(3, 1, 5, dtype=torch.float64)
+    for info in pellucid.methods():
+        if info.needs_layer and info.name != "layer_conductance":
+            continue
+        arguments = {"baselines": inputs} if info.attribution.takes_distribution else {}
+        arguments.update({"n_samples": 300} if info.name == "gradient_shap" else {})
+        arguments.update({"n_repeats": 100} if info.name == "feature_permutation" else {})
+        found = pellucid.explain(model, inputs, method=info.name, layer="1", neuron=(1, slice(0, 2)), **arguments)
+        assert found.attributions.shape == inputs.shape, info.name
+        assert (found.layer, found.neuron) == ("1", "1, 0:2")
+    outputs = pellucid.explain(model, inputs, method="saliency", layer="1", neuron=(1, slice(0, 2))).outputs
+    assert torch.allclose(outputs, model[:2](inputs)[:, 1, :2].sum(1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"layer": "nowhere"}, "no module of this name"),
+        ({"layer": 3}, "layer is a int"),
+        ({"neuron": 3}, "layer= as well"),
+        ({"layer": "1", "method": "occlusion"}, "does not explain a layer"),
+        ({"layer": "1", "method": "grad_cam", "neuron": 1}, "does not explain a neuron"),
+        ({"layer": "1", "method": "layer_activation", "target": 1}, "explains no output"),
+        ({"layer": "1", "targets": [0, 1]}, "no such argument"),
+    ],
+)
+def test_refuses_scopes_that_do_not_exist(arguments, words):
+    with pytest.raises(PellucidError, match=words):
+        pellucid.explain(small_net(), torch.randn(3, 1, 5, dtype=torch.float64), **arguments)
 
 
 SAVED = {
@@ -203,7 +267,8 @@ def test_pictures():
         assert ax.get_title() == "saliency"
         assert ax in figure.axes
     titled = pellucid.explain(cnn(), torch.rand(1, 2, 8, 8, dtype=DOUBLE), method="saliency")
-    with pytest.raises(InvalidValueError, match=r"\(2, 8, 8\)"):
-        titled.plot()
+    assert titled.plot()[1].child_axes[0].get_title().startswith("all 2 channels")
+    with pytest.raises(InvalidValueError, match=r"\(2, 2, 2, 2\)"):
+        pellucid.explain(lambda v: v.flatten(1).sum(1), torch.rand(1, 2, 2, 2, 2), method="saliency").plot()
     with pytest.raises(InvalidValueError, match="example"):
         pellucid.explain(mlp(), torch.rand(1, 5, dtype=DOUBLE), method="saliency").plot(1)

@@ -6,13 +6,29 @@ import pytest
 import torch
 
 from benchmarks.measure import peak_megabytes
-from pellucid._core.batching import CPU_BUDGET, RowLimit
-from pellucid.attr import GradientShap, IntegratedGradients
+from pellucid._core.batching import COPIES, CPU_BUDGET, RowLimit
+from pellucid.attr import (
+    FeatureAblation,
+    FeaturePermutation,
+    GradientShap,
+    IntegratedGradients,
+    Occlusion,
+    ShapleyValues,
+    ShapleyValueSampling,
+)
 from tests.models import DOUBLE, cnn
 
 SETUP = """
 from benchmarks.models import resnet
-from pellucid.attr import GradientShap, IntegratedGradients, NoiseTunnel, Saliency
+from pellucid.attr import (
+    FeatureAblation,
+    FeaturePermutation,
+    GradientShap,
+    IntegratedGradients,
+    Occlusion,
+    ShapleyValues,
+    ShapleyValueSampling,
+), NoiseTunnel, Saliency
 model, x = resnet(), torch.randn(4, 3, 32, 32)
 IntegratedGradients(model).attribute(x[:1], target=0, n_steps=2)
 """
@@ -22,6 +38,63 @@ CALLS = {
     "gradient shap": "GradientShap(model).attribute(x, target=0, baselines=0.1, n_samples={})",
     "smoothgrad": "NoiseTunnel(Saliency(model)).attribute(x, target=0, nt_samples={})",
 }
+
+
+def segments(n):
+    """A mask of n x n segments of an image."""
+    row = torch.arange(32) * n // 32
+    return row[:, None] * n + row
+
+
+GAMES = {
+    "ablation": (FeatureAblation, lambda n: {"feature_mask": segments(n)}, (8, 32)),
+    "occlusion": (Occlusion, lambda n: {"sliding_window_shapes": (2, 4, 4), "strides": 32 // n}, (8, 32)),
+    "sampled orders": (ShapleyValueSampling, lambda n: {"feature_mask": segments(5), "n_samples": n}, (4, 100)),
+    "all subsets": (ShapleyValues, lambda n: {"feature_mask": torch.arange(32) * n // 32}, (6, 10)),
+    "permutation": (FeaturePermutation, lambda n: {"feature_mask": segments(2), "n_repeats": n}, (20, 300)),
+}
+"""Methods with a setting with which there is little to evaluate, and one with much."""
+
+
+@pytest.mark.filterwarnings("ignore::pellucid.errors.SamplingWarning")
+@pytest.mark.parametrize("name", GAMES)
+def test_passes_of_games_do_not_grow_with_the_work(name):
+    method, arguments, settings = GAMES[name]
+    model, largest = cnn(), 4 * 32 * 32 * 8
+    x = torch.randn(2, 2, 32, 32, dtype=DOUBLE)
+    for setting in settings:
+        sizes = []
+
+        def counting(v, sizes=sizes):
+            sizes.append(len(v))
+            return model(v)
+
+        given = {"seed": 1} if method in {FeaturePermutation, ShapleyValueSampling} else {}
+        method(counting).attribute(x, target=0, **arguments(setting), **given)
+        assert max(sizes) * largest <= CPU_BUDGET / 12
+        assert sum(sizes) / len(sizes) > 10  # and they are filled
+
+
+GAME_SETUP = """
+import torch
+from pellucid.attr import FeatureAblation
+model = torch.nn.Sequential(torch.nn.Conv2d(3, 32, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(28800, 400))
+x = torch.randn(2, 3, 32, 32)
+def segments(n):
+    row = torch.arange(32) * n // 32
+    return row[:, None] * n + row
+FeatureAblation(model).attribute(x, target=0, feature_mask=segments(2))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak is read from Linux's proc")
+def test_peak_memory_is_flat_in_features():
+    """Sixteen times as many features in the same memory; a row's activations alone take 0.1 MB."""
+    few, many = (
+        peak_megabytes(GAME_SETUP, f"FeatureAblation(model).attribute(x, target=0, feature_mask=segments({n}))")
+        for n in (8, 32)
+    )
+    assert many <= 1.5 * few + 10
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak is read from Linux's proc")
@@ -118,7 +191,8 @@ def test_a_limit_set_by_the_user_is_not_learned_over():
 
 
 def test_the_limit_fills_the_budget_with_what_rows_keep():
-    """Ten rows that kept a tenth of the budget leave room for a hundred."""
-    limit = RowLimit.of((torch.zeros(2, 3),), None)
-    limit.learn(CPU_BUDGET // 10, 10)
-    assert limit.rows == 100
+    """Ten rows whose graph kept a twentieth, and their copies another, leave room for a hundred."""
+    row = CPU_BUDGET // (20 * 10 * COPIES)
+    limit = RowLimit.of((torch.zeros(2, row // 4),), None)
+    limit.learn(CPU_BUDGET // 20, 10)
+    assert limit.rows in {99, 100}

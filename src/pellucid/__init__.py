@@ -1,12 +1,15 @@
 """Pellucid explains what PyTorch models base their predictions on.
 
-``pellucid.explain`` is the one-line door, ``pellucid.attr`` holds the methods under their established names.
+``pellucid.explain`` is the one-line door, ``pellucid.attr`` holds the methods under their established names,
+``pellucid.robust`` attacks.
 """
 
-from pellucid import attr, errors
+from pellucid import attr, errors, metrics, robust
 from pellucid._core.arguments import shared
 from pellucid._core.output import select_output
 from pellucid._core.report import Notice, Report, recording
+from pellucid.comparing import compare
+from pellucid.comparison import Comparison
 from pellucid.explaining import explain
 from pellucid.explanation import Cost, Explanation, load
 from pellucid.registry import MethodInfo, methods
@@ -14,17 +17,21 @@ from pellucid.registry import MethodInfo, methods
 __version__ = "0.1.0"
 
 __all__ = [
+    "Comparison",
     "Cost",
     "Explanation",
     "MethodInfo",
     "Notice",
     "Report",
     "attr",
+    "compare",
     "errors",
     "explain",
     "load",
     "methods",
+    "metrics",
     "recording",
+    "robust",
     "select_output",
     "shared",
 ]

@@ -73,15 +73,46 @@ ARGUMENTS: dict[str, str] = {
     " torch's default generator.",
     "seed": "Seed of a private generator, instead of generator.",
     "show_progress": "Whether a progress bar is shown.",
-    "attributions": "Attributions to check, in the structure of the inputs.",
+    "attributions": "Attributions to check: one value per input value, in the structure of the inputs.",
+    "max_examples_per_batch": "Rows per forward pass at most; None leaves the choice to the library.",
+    "ground_truth": "Where the evidence is: a bool tensor shaped as the attributions, or (N, 1, ...) for one mask over"
+    " all channels.",
     "start_point": "Baselines that the attributions were computed with.",
     "end_point": "Inputs that the attributions were computed for.",
+    "loss_func": "What the attack raises (lowers if targeted): a function of (outputs, target) that returns one value"
+    " per example; None takes the default loss.",
+    "lower_bound": "Least value that an input may take: a number, a tensor that broadcasts to the inputs (one per"
+    " channel, say), or a tuple with one of these per input.",
+    "upper_bound": "Largest value that an input may take, in the same forms.",
+    "targeted": "Whether the attack moves towards the target instead of away from it.",
+    "mask": "Ones where inputs may change and zeros where not: a tensor that broadcasts to the inputs, or a tuple.",
+    "radius": "Radius of the ball around each example that attacks may not leave, in the units of the inputs.",
+    "norm": "Norm of the ball: Linf, L2 or L1.",
+    "n_iter": "Number of steps of each search.",
+    "n_classes": "The most likely other classes that are aimed at one after the other; all if there are fewer.",
 }
 """Texts by argument name; used wherever a public method has an argument of this name."""
+
+_TYPES = "Raises:\n    InvalidTypeError: for arguments of a wrong type"
+_LAYER = f"{_TYPES}, or a layer without floating-point values.\n    InvalidValueError: for"
+_NEVER = "or a layer that is never called."
+SECTIONS: dict[str, str] = {
+    "raises": f"{_TYPES}.\n    InvalidValueError: for arguments that do not fit together.",
+    "target_raises": f"{_TYPES}.\n    InvalidValueError: for a target that does not fit the output, or inputs that"
+    " cannot be explained.",
+    "layer_raises": f"{_LAYER} arguments that do not fit together, {_NEVER}",
+    "neuron_raises": f"{_LAYER} a neuron that the layer does not have, {_NEVER}",
+    "like_inputs": "Returns:\n    Attributions in the structure of the inputs.",
+    "rules_raise": "    UnsupportedModelError: for a model that the rules cannot follow; the message names operation"
+    " and line.",
+}
+"""Sections that the docstrings of several methods share, put in place of their name in braces."""
 
 
 def documented(**own: str) -> Callable[[Function], Function]:
     """Put an ``Args:`` section, made from the signature, in place of ``{arguments}`` in a docstring.
+
+    ``{raises}`` becomes the shared ``Raises:`` section.
 
     Args:
         **own: texts for arguments that are particular to this function; ``...`` in one stands for the
@@ -95,7 +126,10 @@ def documented(**own: str) -> Callable[[Function], Function]:
         if function.__doc__:
             lines = [_entry(name, own) for name in inspect.signature(function).parameters if name != "self"]
             section = "Args:\n" + "\n".join(lines)
-            function.__doc__ = inspect.cleandoc(function.__doc__).replace("{arguments}", section)
+            text = inspect.cleandoc(function.__doc__).replace("{arguments}", section)
+            for name, shared in SECTIONS.items():
+                text = text.replace(f"{{{name}}}", shared)
+            function.__doc__ = text
         return function
 
     return decorate

@@ -54,6 +54,10 @@ class NonFiniteWarning(PellucidWarning):
     """A result holds NaN or infinite values."""
 
 
+class AttackWarning(PellucidWarning):
+    """An attack was weaker, or its result is other, than what was asked for; the message says why."""
+
+
 def invalid_value(name: str, given: str, why: str, instead: str) -> InvalidValueError:
     """Build the error for an argument whose value cannot be used."""
     return InvalidValueError(_sentence(name, given, why, instead))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pellucid._core.door import accept_baselines, accept_distribution, accept_question
 from pellucid._core.forward import perturbing
@@ -18,13 +18,17 @@ from pellucid._core.progress import progress
 from pellucid._core.report import recording
 from pellucid._core.site import Question
 from pellucid._core.structure import like
+from pellucid._core.taps import name_of
 from pellucid.attr import Attribution
-from pellucid.errors import invalid_type
-from pellucid.explanation import Cost, Explanation
+from pellucid.errors import invalid_type, invalid_value
+from pellucid.explanation import Cost, Explanation, accept_names, accept_tokens
 from pellucid.registry import QUADRATURE, MethodInfo, method_named
-from pellucid.typing import ForwardFunction, TargetLike, Tensors
+from pellucid.scopes import scoped
+from pellucid.typing import ForwardFunction, NeuronSelector, TargetLike, Tensors
 
 _HANDLED = {"inputs", "target", "return_convergence_delta", "additional_forward_args"}
+_NOT_HERE = {"targets", "neurons", "neuron_selector", "calls"}
+"""Arguments that one explanation has no place for, or that have another name here."""
 
 
 def explain(
@@ -35,6 +39,10 @@ def explain(
     *,
     additional_forward_args: Any = None,
     output: str | int | None = None,
+    layer: nn.Module | str | None = None,
+    neuron: NeuronSelector | None = None,
+    names: Sequence[str] | None = None,
+    tokens: Sequence[Sequence[str]] | None = None,
     **arguments: Any,
 ) -> Explanation:
     """Explain predictions of a model in one line.
@@ -61,6 +69,11 @@ def explain(
             if the output has shape (N, C) with C > 1, and records it.
         additional_forward_args: further arguments of the model, one or a tuple, that are not explained.
         output: name or position of the tensor to explain in an output that holds several.
+        layer: a module of the model, or its dotted name, whose values are explained in the place of the inputs.
+        neuron: an index into the layer's value, or a function of it: the inputs are explained by what they do to
+            this neuron in the place of the output.
+        names: names of the inputs' columns or channels, for pictures.
+        tokens: the tokens of each text, for pictures.
         **arguments: arguments of the method, such as ``baselines``, ``n_steps`` or ``seed``; the quadrature of
             integrated gradients, called ``method`` there, is called ``quadrature`` here.
 
@@ -72,19 +85,30 @@ def explain(
         InvalidValueError: for an unknown method, or arguments that do not fit together.
     """
     forward = model if output is None else SelectedOutput(model, output)
-    info = _method_info(method)
-    _check_arguments(info, arguments)
+    info, explained = scoped(method_info(method), forward, layer, neuron)
+    check_arguments(info, arguments)
+    takes_target = info.wraps or info.takes("target")
+    if target is not None and not takes_target:
+        raise invalid_value("target", repr(target), f"{info.name} here explains no output", "no target")
     any_values = info.attribution.takes_any_values
-    question = accept_question(forward, inputs, target, additional_forward_args, any_values=any_values)
+    integers = info.attribution.takes_integers
+    allowed = {"any_values": any_values, "integers": integers}
+    question = accept_question(explained, inputs, target, additional_forward_args, **allowed)
+    named = None if names is None else accept_names(names, question.inputs)
+    told = None if tokens is None else accept_tokens(tokens, question.inputs)
     start = time.perf_counter()
     with recording() as report:
-        outputs = _outputs(question, any_values)
-        chosen = _predicted(outputs) if target is None else target
+        outputs = plain_outputs(question, any_values)
+        chosen = predicted_classes(outputs) if target is None and takes_target else target
         filled = info.filled(arguments, question.inputs)
         passed = {"method" if name == QUADRATURE else name: value for name, value in filled.items()}
         if additional_forward_args is not None:
             passed["additional_forward_args"] = additional_forward_args
-        attributions = info.build(forward).attribute(inputs, target=chosen, **passed)
+        if chosen is not None:
+            passed["target"] = chosen
+        if "neuron_selector" in info.parameters:
+            passed["neuron_selector"] = neuron
+        attributions = info.build(explained).attribute(inputs, **passed)
     return Explanation(
         attributions=attributions,
         inputs=question.site.structured(question.inputs),
@@ -94,15 +118,21 @@ def explain(
         settings={name: _as_json(value) for name, value in filled.items()},
         outputs=outputs,
         delta=report.delta,
-        standard_error=_structured(inputs, report.standard_error),
+        bypass=report.bypass,
+        layer=None if layer is None else name_of(forward, layer),
+        neuron=None if neuron is None else _shown(neuron),
+        standard_error=_structured(attributions, report.standard_error),
         n_steps=report.n_steps,
         certificate=report.certificate,
         cost=Cost(report.rows, report.calls, time.perf_counter() - start),
         warnings=tuple(report.notices),
+        names=named,
+        tokens=told,
     )
 
 
-def _method_info(method: str | Callable[[Any], Attribution]) -> MethodInfo:
+def method_info(method: str | Callable[[Any], Attribution]) -> MethodInfo:
+    """Find a method by its name, or describe one that a function makes from a model."""
     if isinstance(method, str):
         return method_named(method)
     made = method(_nothing) if callable(method) else None
@@ -121,11 +151,12 @@ def _nothing(*_: Any) -> Tensor:
     return torch.zeros(1)
 
 
-def _check_arguments(info: MethodInfo, arguments: Mapping[str, Any]) -> None:
+def check_arguments(info: MethodInfo, arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that a method does not have, and name those that it needs."""
     if info.wraps:
         return  # it checks what it passes on
     parameters = info.parameters
-    known = [name for name in parameters if name not in _HANDLED]
+    known = [name for name in parameters if name not in _HANDLED | _NOT_HERE]
     for name in arguments:
         if name not in known:
             raise invalid_type(name, "given", f"{info.name} has no such argument", f"one of {', '.join(known)}")
@@ -135,7 +166,8 @@ def _check_arguments(info: MethodInfo, arguments: Mapping[str, Any]) -> None:
         raise invalid_type(missing[0], "missing", f"{info.name} needs it", f"{missing[0]}=...")
 
 
-def _outputs(question: Question, any_values: bool) -> Tensor:
+def plain_outputs(question: Question, any_values: bool = False) -> Tensor:
+    """Evaluate the model at the inputs as they are."""
     if any_values:
         with progress(False, "", None) as bar, perturbing(question, None, (), bar) as forward:
             return forward.outputs()
@@ -143,7 +175,7 @@ def _outputs(question: Question, any_values: bool) -> Tensor:
         return evaluator.outputs()
 
 
-def _predicted(outputs: Tensor) -> TargetLike:
+def predicted_classes(outputs: Tensor) -> TargetLike:
     """The class with the highest output of each example, if there are classes."""
     if outputs.dim() == 2 and outputs.shape[1] > 1:
         return outputs.argmax(1)
@@ -166,6 +198,19 @@ def _baselines(info: MethodInfo, filled: Mapping[str, Any], question: Question) 
 
 def _structured(template: Any, values: tuple[Tensor, ...] | None) -> Tensors | None:
     return None if values is None else like(template, values)
+
+
+def _shown(neuron: NeuronSelector) -> str:
+    """Write a selector as it would be typed, a function by its name."""
+    if callable(neuron):
+        return getattr(neuron, "__name__", type(neuron).__name__)
+    parts = neuron if isinstance(neuron, tuple) else (neuron,)
+    return ", ".join(_slice_text(p) if isinstance(p, slice) else str(p) for p in parts)
+
+
+def _slice_text(part: slice) -> str:
+    ends = ["" if end is None else str(end) for end in (part.start, part.stop)]
+    return ":".join([*ends, *([] if part.step is None else [str(part.step)])])
 
 
 def _as_json(value: Any) -> Any:

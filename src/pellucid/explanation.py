@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from pellucid._core.report import Notice
 from pellucid._core.rules import Certificate, OperationReport
 from pellucid._core.structure import like
-from pellucid.errors import invalid_value
+from pellucid.errors import InvalidValueError, invalid_type, invalid_value
 from pellucid.typing import Tensors
 
 if TYPE_CHECKING:
@@ -53,11 +54,16 @@ class Explanation:
         settings: its arguments, as JSON values.
         outputs: the model's output at the inputs, shape (N, ...).
         delta: completeness error per example, shape (N,), where the method has one.
+        bypass: what of the difference of outputs bypasses the layer, shape (N,), of layer methods with a baseline.
+        layer: name of the explained layer, or of the neuron's; the attributions of a layer are shaped as its values.
+        neuron: the explained neuron, as it was selected.
         standard_error: standard error of each attribution, where the method samples.
         n_steps: integration steps taken, per example where they differ.
         certificate: for rule-based methods, what each operation got and what could not be attributed.
         cost: model evaluations and time.
         warnings: what was warned about, as data.
+        names: names of a table's columns or a series' channels, for pictures.
+        tokens: tokens of each text, for pictures; positions after them are padding.
     """
 
     attributions: Tensors
@@ -73,6 +79,11 @@ class Explanation:
     certificate: Certificate | None = None
     cost: Cost = field(default_factory=lambda: Cost(0, 0, 0.0))
     warnings: tuple[Notice, ...] = ()
+    bypass: Tensor | None = None
+    layer: str | None = None
+    neuron: str | None = None
+    names: tuple[str, ...] | None = None
+    tokens: tuple[tuple[str, ...], ...] | None = None
 
     def __repr__(self) -> str:
         """Say in one line what was explained, how, and how well."""
@@ -80,6 +91,32 @@ class Explanation:
         check = "" if self.delta is None else f", |delta| <= {float(self.delta.abs().max()):.2g}"
         noted = f", {len(self.warnings)} warning(s)" if self.warnings else ""
         return f"Explanation({self.method}, {shapes}{check}, {self.cost.rows} rows{noted})"
+
+    def labelled(
+        self, *, names: Sequence[str] | None = None, tokens: Sequence[Sequence[str]] | None = None
+    ) -> Explanation:
+        """Give the same explanation with names for its columns or tokens for its texts, which pictures show.
+
+        Example:
+            >>> import pellucid, torch
+            >>> explanation = pellucid.explain(torch.nn.Linear(2, 1), torch.ones(1, 2), target=0)
+            >>> explanation.labelled(names=["age", "dose"]).names
+            ('age', 'dose')
+
+        Args:
+            names: one name per column, in the order of the inputs, or per channel of a series; ``None`` keeps them.
+            tokens: the tokens of each of the N texts; ``None`` keeps them.
+
+        Returns:
+            A new explanation that shares its tensors with this one.
+
+        Raises:
+            InvalidValueError: if there is not one name per column, or not one list of tokens per example.
+            InvalidTypeError: if a text is given where a list of texts is wanted.
+        """
+        named = self.names if names is None else accept_names(names, _tuple(self.inputs))
+        told = self.tokens if tokens is None else accept_tokens(tokens, _tuple(self.inputs))
+        return replace(self, names=named, tokens=told)
 
     def save(self, path: str | Path) -> Path:
         """Write everything to one safetensors file, with JSON in its metadata; no code is ever stored.
@@ -108,13 +145,17 @@ class Explanation:
             "cost": asdict(self.cost),
             "warnings": [asdict(w) for w in self.warnings],
             "certificate": None if self.certificate is None else self.certificate.to_dict(),
+            "layer": self.layer,
+            "neuron": self.neuron,
+            "names": self.names,
+            "tokens": self.tokens,
             **structure,
         }
         save_file(tensors, str(path), metadata={"pellucid": json.dumps(header)})
         return Path(path)
 
     def to_html(self, path: str | Path | None = None) -> str:
-        """Make a report page in one file that needs nothing else: images and tables with maps, checks and settings.
+        """Make a report page in one file that needs nothing else: every example with its picture, checks and settings.
 
         Args:
             path: where to write it, if anywhere.
@@ -123,7 +164,8 @@ class Explanation:
             The page.
 
         Raises:
-            InvalidValueError: for data of a shape that has no picture yet.
+            InvalidValueError: for data of a shape that has no picture.
+            InvalidTypeError: for several inputs; ``plot`` draws them.
         """
         from pellucid.report import render_report, subject_of  # noqa: PLC0415  (it draws)
 
@@ -132,22 +174,62 @@ class Explanation:
             Path(path).write_text(page, encoding="utf-8")
         return page
 
-    def plot(self, example: int = 0, *, ax: Axes | None = None) -> tuple[Figure, Axes]:
-        """Draw the attributions of one example: an image as a heat map, a vector as bars.
+    def plot(
+        self,
+        example: int | Sequence[int] | None = None,
+        *,
+        ax: Axes | None = None,
+        kind: str | None = None,
+        **options: Any,
+    ) -> tuple[Figure, Axes]:
+        """Draw the picture that fits the data; without arguments that of the first example.
+
+        ========= ============================================= =======================================
+        kind      chosen for attributions per example           drawn by, in ``pellucid.visualization``
+        ========= ============================================= =======================================
+        image     (1 or 3, H, W), (H, W)                        draw_attribution; draw_images of several
+        table     (F,)                                          draw_bars
+        waterfall (F,), on request                              draw_waterfall
+        beeswarm  (F,), on request; shows all examples          draw_beeswarm
+        text      (T,) or (T, D) with tokens or integer inputs  draw_tokens
+        series    (C, T) with few channels, or (T, C)           draw_series
+        layer     (C, H, W) of another shape than the input     draw_channels
+        ========= ============================================= =======================================
+
+        Blue lowers the explained output and orange raises it, in the unit of the attributions. The title tells
+        method, target, baseline and delta.
+
+        Example:
+            >>> import pellucid, torch
+            >>> explanation = pellucid.explain(torch.nn.Linear(2, 1), torch.ones(1, 2), target=0)
+            >>> figure, ax = explanation.labelled(names=["age", "dose"]).plot(kind="waterfall")
+            >>> ax.get_title().strip()
+            'integrated gradients, target 0'
 
         Args:
-            example: which example.
+            example: which example, by default the first; a list of several images gives a grid on one scale.
             ax: axes to draw on; a new figure, not known to pyplot, is made without.
+            kind: a picture by name instead of the one that fits.
+            **options: further arguments of the function that draws it, such as ``limit``, ``title`` or ``top``.
 
         Returns:
             The figure and axes.
 
         Raises:
-            InvalidValueError: for an example that is not there, or data of a shape that has no picture yet.
+            InvalidValueError: for an example that is not there, or data that have no picture of the kind.
+            InvalidTypeError: for an option that the picture does not have.
         """
         from pellucid.visualization.explanations import plot_explanation  # noqa: PLC0415  (it draws)
 
-        return plot_explanation(self, example, ax)
+        return plot_explanation(self, example, ax, kind, options)
+
+    def _repr_html_(self) -> str:
+        from pellucid.visualization.notebook import explanation_html  # noqa: PLC0415  (it draws)
+
+        try:
+            return explanation_html(self)
+        except InvalidValueError:  # data without a picture: a notebook shows the one line instead
+            return f"<code>{html.escape(repr(self))}</code>"
 
 
 def load(path: str | Path) -> Explanation:
@@ -189,6 +271,7 @@ _TENSOR_FIELDS = (
     "standard_error",
     "outputs",
     "delta",
+    "bypass",
     "target",
     "n_steps",
 )
@@ -228,6 +311,10 @@ def _unpacked(tensors: dict[str, Tensor], header: dict[str, Any]) -> Explanation
         cost=Cost(**header["cost"]),
         warnings=tuple(Notice(**w) for w in header["warnings"]),
         certificate=_certificate(header["certificate"]),
+        layer=header.get("layer"),
+        neuron=header.get("neuron"),
+        names=_texts(header.get("names")),
+        tokens=None if header.get("tokens") is None else tuple(map(tuple, header["tokens"])),
     )
 
 
@@ -237,6 +324,31 @@ def _certificate(stored: dict[str, Any] | None) -> Certificate | None:
     lists = {name: tuple(value) for name, value in stored.items() if isinstance(value, list)}
     operations = tuple(OperationReport(**row) for row in stored["operations"])
     return Certificate(**{**stored, **lists, "operations": operations})
+
+
+def accept_names(names: Any, inputs: tuple[Tensor, ...]) -> tuple[str, ...]:
+    """Check the names of columns or channels against the inputs."""
+    columns = sum(x[0].numel() for x in inputs) if all(x.dim() <= 2 for x in inputs) else None
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise invalid_type("names", f"a {type(names).__name__}", "each column has one", "a list of texts")
+    texts = tuple(str(name) for name in names)
+    if columns is not None and len(texts) != columns:
+        raise invalid_value("names", f"of length {len(texts)}", f"the inputs have {columns} columns", "one for each")
+    return texts
+
+
+def accept_tokens(tokens: Any, inputs: tuple[Tensor, ...]) -> tuple[tuple[str, ...], ...]:
+    """Check the tokens of texts against the inputs."""
+    if isinstance(tokens, str) or not isinstance(tokens, Sequence) or any(isinstance(part, str) for part in tokens):
+        raise invalid_type("tokens", f"a {type(tokens).__name__}", "each text has a list of them", "a list of lists")
+    if len(tokens) != len(inputs[0]):
+        why = f"there are {len(inputs[0])} examples"
+        raise invalid_value("tokens", f"of length {len(tokens)}", why, "a list of tokens for each")
+    return tuple(tuple(str(token) for token in text) for text in tokens)
+
+
+def _texts(value: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(value)
 
 
 def _tuple(value: Tensors) -> tuple[Tensor, ...]:

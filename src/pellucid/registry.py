@@ -36,6 +36,7 @@ class MethodInfo:
         build: makes the method from the model.
         attribution: class of the method whose arguments are accepted.
         defaults: arguments that differ from the class's defaults; callables are given the inputs.
+        needs_layer: whether it explains a layer only (``explain(layer=...)``).
     """
 
     name: str
@@ -43,6 +44,7 @@ class MethodInfo:
     build: Callable[[Any], Attribution]
     attribution: type[Attribution]
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    needs_layer: bool = False
 
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:
@@ -71,6 +73,13 @@ def _first_line(cls: type) -> str:
 
 def _plain(name: str, cls: type[Attribution]) -> MethodInfo:
     return MethodInfo(name, _first_line(cls), cls, cls)
+
+
+def _inside(name: str, cls: type[Attribution]) -> MethodInfo:
+    def build(model: Any) -> Attribution:
+        raise invalid_value("layer", "None", f"{name} explains a layer of {type(model).__name__}", "explain(layer=...)")
+
+    return MethodInfo(name, _first_line(cls), build, cls, needs_layer=True)
 
 
 def _share_of_range(inputs: tuple[Tensor, ...]) -> tuple[float, ...]:
@@ -130,6 +139,11 @@ def methods() -> tuple[MethodInfo, ...]:
             "Squared gradients averaged over noisy copies of the input.",
         ),
         _smooth("vargrad", "vargrad", "Variance of the gradients over noisy copies of the input."),
+        _inside("layer_activation", attr.LayerActivation),
+        _inside("layer_conductance", attr.LayerConductance),
+        _inside("internal_influence", attr.InternalInfluence),
+        _inside("grad_cam", attr.LayerGradCam),
+        _inside("guided_grad_cam", attr.GuidedGradCam),
     )
 
 

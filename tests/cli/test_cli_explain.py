@@ -112,6 +112,7 @@ def test_parquet_is_the_same_as_csv(pellucid_command: Command, workplace: Path) 
     for name in ("csv", "parquet"):
         words = ("--label", "risk", "--no-pictures", "-o", name)
         assert pellucid_command("explain", "tiny_models:rows", f"rows.{name}", *words).exit_code == 0
+    assert len(explained(workplace / "csv").names) == explained(workplace / "csv").inputs.shape[1]
     assert torch.equal(explained(workplace / "csv").attributions, explained(workplace / "parquet").attributions)
 
 

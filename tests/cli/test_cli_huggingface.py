@@ -67,6 +67,8 @@ def test_texts_of_different_lengths(pellucid_command: Command, workplace: Path, 
     assert result.exit_code == 0, result.output
     found = pellucid.load(workplace / "out/attributions/integrated_gradients.safetensors")
     assert found.attributions.shape == (2, 5, 16)  # [CLS] a good film [SEP]; [CLS] bad film ##s [SEP]
+    assert found.tokens[1] == ("[CLS]", "bad", "film", "##s", "[SEP]")
+    assert [text.get_text() for text in found.plot(1)[1].texts][:4] == ["[CLS]", "bad", "films", "[SEP]"]
     assert found.delta.abs().max() < 1e-3
     assert found.outputs.shape == (2, 3)
     page = (workplace / "out/report.html").read_text()
@@ -131,3 +133,17 @@ def test_other_refusals(pellucid_command: Command, workplace: Path, text_model: 
         assert message in result.stderr
     (text_model / "adapter_config.json").write_text("{}")
     assert "is an adapter" in pellucid_command("explain", "texts", "good", "-o", "out").stderr
+
+
+def test_texts_are_compared_token_by_token(pellucid_command: Command, workplace: Path, text_model: Path) -> None:
+    (workplace / "reviews.txt").write_text("a good film\n\nbad films\na bad bad film\n")
+    methods = ("-m", "integrated_gradients", "-m", "saliency", "-m", "gradient_shap")
+    metrics = ("--metric", "deletion", "--metric", "sparseness", "--metric", "sensitivity_max")
+    result = pellucid_command("compare", "texts", "reviews.txt", *methods, *metrics, "-o", "judged", "--no-pictures")
+    assert result.exit_code == 0, result.output
+    found = json.loads((workplace / "judged/comparison.json").read_text())
+    assert found["examples"] == 3
+    assert all(len(found["scores"][name]["deletion"]) == 3 for name in found["scores"])
+    again = pellucid_command("explain", "texts", "reviews.txt", *methods, *metrics, "-o", "report", "--no-pictures")
+    assert again.exit_code == 0, again.output
+    assert 'id="comparison"' in (workplace / "report/report.html").read_text()

@@ -121,13 +121,22 @@ def test_tables_show_the_strongest_features_and_the_rest_together() -> None:
     assert "<script>alert" not in page
 
 
-def test_texts_join_pieces_of_words() -> None:
+@pytest.mark.parametrize(
+    ("tokens", "read"),
+    [
+        (["play", "##ing", "games", "<b>"], "playing games &lt;b&gt;"),
+        (["play", "ing", "Ġgames", "<b>"], "playing games &lt;b&gt;"),
+        (["▁play", "ing", "▁games", "!"], "playing games!"),
+        (["[CLS]", "play", "##ing", "[SEP]"], "[CLS] playing [SEP]"),
+    ],
+)
+def test_texts_join_pieces_of_words(tokens: list[str], read: str) -> None:
     explanation = pellucid.explain(lambda x: x.sum((1, 2)), torch.randn(1, 4, 3))
-    subject = Subject("text", ["a text"], tokens=[["play", "##ing", "Ġgames", "<b>"]])
-    page = render_report([explanation], subject)
-    text = re.search(r'<p class="tokens">(.*?)</p>', page)
+    page = render_report([explanation], Subject("text", ["a text"], tokens=[tokens]))
+    text = re.search(r'<p class="tokens" dir="auto">(.*?)</p>', page)
     assert text
-    assert re.sub(r"<[^>]*>", "", text[1]) == "playing games &lt;b&gt;"
+    assert re.sub(r"<[^>]*>", "", text[1]) == read
+    assert page == explanation.labelled(tokens=[tokens]).to_html().replace("example 1", "a text")
 
 
 @pytest.mark.parametrize(

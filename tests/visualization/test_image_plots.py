@@ -290,6 +290,8 @@ def test_given_figure_keeps_its_layout(attr: np.ndarray) -> None:
 IMPORT_ONLY = """
 import sys
 import pellucid.visualization
+from pellucid.attr import visualization
+assert visualization is pellucid.visualization
 assert "matplotlib" not in sys.modules
 import numpy as np
 pellucid.visualization.heat_map_rgba(np.eye(3))

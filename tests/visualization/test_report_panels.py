@@ -130,7 +130,7 @@ def test_map_over_an_image(axis: plt.Axes, photo: np.ndarray, attr: np.ndarray) 
     heat_map = draw_attribution(axis, attr, limit=4.0, image=photo)
     grey, top = axis.images
     assert top is heat_map
-    np.testing.assert_allclose(grey.get_array(), 0.5 + photo.mean(axis=2) / 510)
+    np.testing.assert_allclose(grey.get_array(), 0.6 + 0.4 * photo.mean(axis=2) / 255)
     np.testing.assert_allclose(top.get_alpha(), np.sqrt(np.minimum(np.abs(attr.sum(axis=2)) / 4, 1)))
 
 

@@ -97,6 +97,35 @@ def repeat_rows(value: Tensor, examples: Tensor, repeats: int) -> Tensor:
     return value[examples.to(value.device)].repeat((repeats,) + (1,) * (value.dim() - 1))
 
 
+FOLLOWING = frozenset({"target", "baselines", "additional_forward_args", "feature_mask"})
+"""Arguments of a method that have, or may have, one row per example."""
+
+
+def repeat_keyword(name: str, value: Any, examples: int, repeats: int) -> Any:
+    """Give a method's argument for ``repeats`` copies of its examples, copy after copy.
+
+    Args:
+        name: of the argument; those that do not follow the examples come back as they are.
+        value: what was given.
+        examples: number of examples N; a tensor with as many rows follows them.
+        repeats: number of copies.
+
+    Returns:
+        The argument for N * repeats rows.
+    """
+    if repeats == 1 or name not in FOLLOWING:
+        return value
+    if isinstance(value, tuple) and name != "target":
+        return tuple(repeat_keyword(name, part, examples, repeats) for part in value)
+    if isinstance(value, list) and name == "target":
+        return value * repeats
+    if isinstance(value, Shared) or not isinstance(value, Tensor) or value.dim() == 0:
+        return value
+    if value.shape[0] != examples or (name == "target" and value.numel() == 1):
+        return value
+    return repeat_rows(value, torch.arange(examples), repeats)
+
+
 def _plain(value: Any) -> Any:
     value = value.value if isinstance(value, Shared) else value
     if isinstance(value, Tensor):

@@ -26,6 +26,8 @@ COPIES = 4
 """Copies of a row's values that exist beside its graph: the point, the model's copy, the gradient, a product."""
 FIRST_ROWS = 64
 """Rows of the first pass at most, when nothing is known yet."""
+MOST_ROWS = 512
+"""Rows of a pass without a graph at most; more bring no speed."""
 WHOLE_BUDGET = 2**30
 """Up to this estimate a single point per example is evaluated in one pass, which needs no check."""
 
@@ -90,6 +92,14 @@ class RowLimit:
         if example or self.rows < examples:
             return Block(slice(sample, sample + 1), slice(example, min(example + self.rows, examples)))
         return Block(slice(sample, min(sample + self.rows // examples, samples)), slice(0, examples))
+
+
+def rows_without_graph(inputs: tuple[Tensor, ...]) -> int:
+    """Give the rows of a pass that keeps nothing for a backward pass, from shapes, dtype and device alone.
+
+    Half of what a pass with a graph gets is quickest on convolutional and dense networks (benchmarks/metrics.py).
+    """
+    return max(1, min(MOST_ROWS, _budget(inputs[0].device) // (2 * GROWTH * row_bytes(inputs))))
 
 
 def after(block: Block, examples: int) -> tuple[int, int]:

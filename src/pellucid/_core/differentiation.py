@@ -1,4 +1,4 @@
-"""How one pass over some rows is differentiated: by plain autograd here, under rules in ``ruled``."""
+"""How one pass over some rows is differentiated: by plain autograd or not at all here, under rules in ``ruled``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
+from pellucid._core.expansion import run_plain
 from pellucid._core.output import output_tensor
 from pellucid._core.path import Points
 from pellucid.errors import invalid_value
@@ -143,3 +144,26 @@ def check_all_used(used: frozenset[int], count: int) -> None:
 
 plain_gradients = PlainGradients()
 """Differentiation of functions that must be differentiable."""
+
+
+@dataclass(frozen=True)
+class ValuesOnly:
+    """Evaluates without differentiating: the explained values come back as changes, and there are no gradients.
+
+    Attributes:
+        names: see ``Differentiation``.
+        counted: likewise.
+    """
+
+    names: Sequence[str] = ()
+    counted: bool = False
+
+    def __call__(self, run: Run, chooses: tuple[Choose, ...], points: Points) -> tuple[Pass, ...]:
+        """Run once on copies, so that the model may write into them."""
+        output = run_plain(lambda lent: output_tensor(run(*lent)), points.values).detach()
+        used = frozenset(range(len(points.values)))
+        return tuple(Pass(output, (), used, (choose(output),)) for choose in chooses)
+
+
+WITHOUT_BOOKS = (PlainGradients, ValuesOnly)
+"""Passes that know nothing of each other, so that rows may be added to one and left out of its result."""

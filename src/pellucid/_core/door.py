@@ -25,6 +25,7 @@ def accept_question(
     targets: Any = None,
     *,
     any_values: bool = False,
+    integers: bool = False,
 ) -> Question:
     """Check what is asked: a function, its inputs, the explained output and the additional arguments.
 
@@ -36,6 +37,8 @@ def accept_question(
         targets: a list of targets in the place of one.
         any_values: whether integers, truth values, NaN and infinite values are allowed, as they are where
             nothing is differentiated.
+        integers: whether integers and truth values are allowed, as they are where nothing is differentiated by the
+            inputs themselves.
 
     Returns:
         The question in its internal form.
@@ -44,7 +47,7 @@ def accept_question(
         InvalidTypeError: for a wrong type or dtype.
         InvalidValueError: for an empty batch, batch sizes that differ, or NaN and infinite values.
     """
-    tensors = accept_inputs(inputs, any_values)
+    tensors = accept_inputs(inputs, any_values, integers)
     examples = tensors[0].shape[0]
     site = InputSite(accept_forward(forward), tensors, Arguments.accept(arguments, examples), inputs)
     return Question(site, _accept_targets(target, targets, examples), targets is not None)
@@ -52,7 +55,7 @@ def accept_question(
 
 def _accept_targets(target: Any, targets: Any, examples: int) -> tuple[Target, ...]:
     if targets is None:
-        return (accept_target(target, examples),)
+        return (_accept_own(target, examples, "target"),)
     if target is not None:
         raise invalid_value("target", repr(target), "targets is given too", "one of both")
     if not isinstance(targets, list | tuple) or not targets:
@@ -60,7 +63,12 @@ def _accept_targets(target: Any, targets: Any, examples: int) -> tuple[Target, .
         raise invalid_type(
             "targets", given, "each of its members is explained", "a list of targets; target= takes a single one"
         )
-    return tuple(accept_target(each, examples, f"targets[{i}]") for i, each in enumerate(targets))
+    return tuple(_accept_own(each, examples, f"targets[{i}]") for i, each in enumerate(targets))
+
+
+def _accept_own(target: Any, examples: int, name: str) -> Target:
+    with torch.inference_mode(False):  # indices take part in backward passes
+        return accept_target(_own(target) if isinstance(target, Tensor) else target, examples, name)
 
 
 def accept_forward(forward: Any) -> Callable[..., Any]:
@@ -75,8 +83,8 @@ def accept_forward(forward: Any) -> Callable[..., Any]:
     return forward  # type: ignore[no-any-return]  # callable() does not narrow to a callable that returns Any
 
 
-def accept_inputs(inputs: Any, any_values: bool = False) -> tuple[Tensor, ...]:
-    """Check the inputs and detach them; see ``accept_question`` for ``any_values``."""
+def accept_inputs(inputs: Any, any_values: bool = False, integers: bool = False) -> tuple[Tensor, ...]:
+    """Check the inputs and detach them; see ``accept_question`` for what is allowed."""
     if isinstance(inputs, list):
         raise invalid_type("inputs", "a list", "its meaning would be a guess", "a tensor, or a tuple of tensors")
     tensors = inputs if isinstance(inputs, tuple) else (inputs,)
@@ -84,7 +92,9 @@ def accept_inputs(inputs: Any, any_values: bool = False) -> tuple[Tensor, ...]:
         raise invalid_value("inputs", "an empty tuple", "there is nothing to explain", "at least one tensor")
     names = names_of("inputs", inputs)
     for name, value in zip(names, tensors, strict=True):
-        _check_input(name, value, any_values)
+        _check_input(name, value, any_values or integers)
+        if not any_values:
+            check_finite(name, value)
     sizes = [value.shape[0] for value in tensors]
     if len(set(sizes)) != 1:
         raise invalid_value(
@@ -96,12 +106,12 @@ def accept_inputs(inputs: Any, any_values: bool = False) -> tuple[Tensor, ...]:
     return tuple(_own(value) for value in tensors)
 
 
-def _check_input(name: str, value: Any, any_values: bool) -> None:
+def _check_input(name: str, value: Any, any_dtype: bool) -> None:
     if not isinstance(value, Tensor):
         raise invalid_type(name, f"a {type(value).__name__}", "only values of tensors are explained", "a torch.Tensor")
-    if any_values and value.is_complex():
+    if any_dtype and value.is_complex():
         raise invalid_type(name, f"a tensor of dtype {value.dtype}", "features are real", "torch.view_as_real(inputs)")
-    if not any_values and not value.is_floating_point():
+    if not any_dtype and not value.is_floating_point():
         raise invalid_type(
             name,
             f"a tensor of dtype {value.dtype}",
@@ -120,8 +130,6 @@ def _check_input(name: str, value: Any, any_values: bool) -> None:
             "there is nothing to explain",
             "at least one example",
         )
-    if not any_values:
-        check_finite(name, value)
 
 
 def check_finite(name: str, value: Tensor) -> None:
@@ -272,6 +280,9 @@ def accept_stdevs(stdevs: Any, inputs: tuple[Tensor, ...]) -> tuple[float, ...]:
             raise invalid_type(name, f"a {type(value).__name__}", "it is no number", "a float, or one per input")
         if not math.isfinite(value) or value < 0:
             raise invalid_value(name, str(value), "a standard deviation is finite and not negative", "a float >= 0")
+    for name, value, x in zip(names_of("inputs", inputs), values, inputs, strict=True):
+        if value and not x.is_floating_point():
+            raise invalid_value("stdevs", str(value), f"{name} holds ids or truth values", "0.0, noise makes no id")
     return tuple(float(value) for value in values)
 
 

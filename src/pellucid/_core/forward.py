@@ -25,7 +25,7 @@ from pellucid._core.site import Question
 from pellucid._core.structure import tensors_in
 from pellucid.errors import invalid_value
 
-LARGEST_SHARE = 12
+LARGEST_SHARE = 24
 """The largest tensor of a pass takes one part in so many of the budget: CPU caches hold what is then worked on."""
 FIRST_BYTES = 2**18
 """Bytes of inputs in the first pass at most, when nothing is known yet."""

@@ -6,7 +6,7 @@ replaced by selection, never by arithmetic, so that NaN and infinite values stay
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -60,30 +60,33 @@ class Without:
     """The inputs without one feature each: made by index, since hardly any value differs.
 
     Attributes:
-        numbers: the features.
-        layouts: where the values of each feature lie, per input; the same for all examples.
+        samples: number of samples.
         inputs: the inputs.
         baselines: one per input, with 1 or N rows.
+        places: per input, the sample and number of each value that is replaced, in the order of the samples.
     """
 
-    numbers: Tensor
-    layouts: tuple[Layout, ...]
+    samples: int
     inputs: tuple[Tensor, ...]
     baselines: tuple[Tensor, ...]
+    places: tuple[tuple[Tensor, Tensor], ...]
 
-    @property
-    def samples(self) -> int:
-        """Number of features."""
-        return len(self.numbers)
+    @classmethod
+    def of(
+        cls, numbers: Tensor, layouts: Sequence[Layout], inputs: tuple[Tensor, ...], baselines: tuple[Tensor, ...]
+    ) -> Without:
+        """Take away features of inputs, in each of which they lie at the same places for all examples."""
+        return cls(len(numbers), inputs, baselines, tuple(layout.places(numbers) for layout in layouts))
 
     def values(self, samples: slice, examples: Tensor) -> tuple[Tensor, ...]:
         """Put baselines in place of the feature."""
-        numbers = self.numbers[samples]
+        count, found = samples.stop - samples.start, []
         pairs = chosen(self.inputs, self.baselines, examples)
-        return tuple(
-            replaced(x, base, *layout.places(numbers), len(numbers))
-            for layout, (x, base) in zip(self.layouts, pairs, strict=True)
-        )
+        for (which, places), (x, base) in zip(self.places, pairs, strict=True):
+            ends = torch.tensor([samples.start, samples.stop], device=which.device)
+            first, last = torch.searchsorted(which, ends).tolist()
+            found.append(replaced(x, base, which[first:last] - samples.start, places[first:last], count))
+        return tuple(found)
 
 
 def chosen(
@@ -206,14 +209,12 @@ class Game:
         Args:
             numbers: the features that are missing, each alone.
         """
-        layouts = self._layouts
-        if any(layout is None for layout in layouts):  # examples differ in their features
+        if self.features.per_example:
             return self._begin(~torch.nn.functional.one_hot(numbers, self.players).bool())
-        known = tuple(layout for layout in layouts if layout is not None)
-        return self.evaluator.begin(Without(numbers, known, self.question.inputs, self.baselines))
+        return self.evaluator.begin(Without.of(numbers, self._layouts, self.question.inputs, self.baselines))
 
     @cached_property
-    def _layouts(self) -> tuple[Layout | None, ...]:
+    def _layouts(self) -> tuple[Layout, ...]:
         return tuple(self.features.layout(i) for i in range(len(self.question.inputs)))
 
     def attributions(self, per_player: Tensor, flat: bool = False) -> Tensors:
@@ -240,7 +241,8 @@ def answered(evaluator: ForwardEvaluator, attributions: tuple[Tensor, ...]) -> T
     dtype = evaluator.outputs().dtype
     inputs = evaluator.question.inputs
     cast = [a if x.is_floating_point() else a.to(dtype) for a, x in zip(attributions, inputs, strict=True)]
-    return evaluator.question.answer([tuple(cast)], "a difference of the function's values is")
+    answer: Tensors = evaluator.question.answer([tuple(cast)], "a difference of the function's values is")
+    return answer
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pellucid._core import report
 from pellucid._core.batching import Block, KeptBytes, RowLimit, fits_whole
-from pellucid._core.differentiation import Choose, Differentiation, Pass, PlainGradients, plain_gradients
+from pellucid._core.differentiation import WITHOUT_BOOKS, Choose, Differentiation, Pass, plain_gradients
 from pellucid._core.expansion import (
     SHAPE_ERRORS,
     NotExpandableError,
@@ -166,7 +166,7 @@ class Evaluator:
         require_rows(expected, self.site.examples)
         known = expected[examples.to(expected.device)]
         anchor = tuple(x[examples.to(x.device)] for x in self.question.inputs)
-        if not isinstance(self.differentiate, PlainGradients):
+        if not isinstance(self.differentiate, WITHOUT_BOOKS):
             others = tuple(v[: len(examples)] for v in points.references or points.values)
             if not self.stands_beside(others, examples):
                 raise NotExpandableError("a row gave another output among other rows than alone")

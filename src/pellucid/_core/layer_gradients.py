@@ -111,7 +111,7 @@ def gradients_at_layer(
         asked: about the inputs.
         wanted: the layers, and how results are wanted.
         combine: from gradients and values (none if they are not needed), one per tensor as they flow, to attributions.
-        grad_kwargs: further arguments of ``torch.autograd.grad``.
+        grad_kwargs: see ``AtLayer``.
         values: whether the values are needed.
 
     Returns:
@@ -135,8 +135,8 @@ class Conducted:
 
     Attributes:
         wanted: the layer.
-        examples: number of examples N.
-        grad_kwargs: further arguments of ``torch.autograd.grad``.
+        examples: see ``AtLayer``.
+        grad_kwargs: likewise.
         repeated: whether several values flow there, so that later ones move with earlier ones.
         names: of these values.
         counted: autograd keeps all that a pass keeps.
@@ -189,7 +189,7 @@ class ThroughNeuron:
     Attributes:
         place: the layer.
         neurons: which of its neurons; there is one pass for each.
-        grad_kwargs: further arguments of ``torch.autograd.grad``.
+        grad_kwargs: see ``AtLayer``.
         names: of what is differentiated by, which are the inputs.
         counted: autograd keeps all that a pass keeps.
     """

@@ -72,16 +72,14 @@ class Features:
         lead = found.shape[:-1]
         return found.reshape(*lead, *places.shape[1:]).expand(*lead, *shape).contiguous()
 
-    def layout(self, i: int) -> Layout | None:
-        """Say where the values of each feature lie in an example of input i; ``None`` where examples differ."""
+    def layout(self, i: int) -> Layout:
+        """Say where the values of each feature lie in an example of input i, where examples do not differ."""
         ids, shape = self.ids[i], self.shapes[i]
         number = torch.arange(shape.numel())
         if ids is None:
             sizes = torch.zeros(self.count, dtype=torch.long)
             sizes[self.starts[i] : self.starts[i] + shape.numel()] = 1
             return Layout(sizes, sizes.cumsum(0) - sizes, number, number[:1])
-        if ids.shape[0] > 1:
-            return None
         number = number.reshape(shape).to(ids.device)
         ahead = number[tuple(slice(1 if m == 1 else None) for m in ids.shape[1:])].flatten()
         beside = number[tuple(slice(None if m == 1 else 1) for m in ids.shape[1:])].flatten()

@@ -79,6 +79,9 @@ class Line:
         nodes = self.nodes[samples]
         values, displacements = [], []
         for x, base in zip(self.inputs, self.baselines, strict=True):
+            if x is base:  # a line that has shrunk to a point: ids among the inputs stay what they are
+                values.append(_chosen(x, examples).expand(len(nodes), *_chosen(x, examples).shape))
+                continue
             end = _chosen(x, examples).to(wide(x.dtype))
             start = (base if len(base) == 1 else _chosen(base, examples)).to(end.dtype)
             alpha = per_row(nodes, end.unsqueeze(0))

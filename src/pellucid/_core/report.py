@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -115,21 +115,10 @@ def notify(category: type[PellucidWarning], message: str) -> None:
     warnings.warn(message, category, stacklevel=_users_level())
 
 
-def check(
-    *,
-    delta: Tensor | None = None,
-    bypass: Tensor | None = None,
-    standard_error: tuple[Tensor, ...] | None = None,
-    samples: int | None = None,
-    state: object = None,
-    n_steps: int | Tensor | None = None,
-    certificate: Certificate | None = None,
-    audit: Audit | None = None,
-) -> None:
-    """Report the check that a result carries; what is not given is left as it is."""
-    given = dict(locals())
+def check(**found: Any) -> None:
+    """Report the check that a result carries: fields of ``Report``; what is ``None`` is left as it is."""
     report = _active.get()
-    for name, value in given.items() if report is not None else ():
+    for name, value in found.items() if report is not None else ():
         if value is not None:
             setattr(report, name, value)
 

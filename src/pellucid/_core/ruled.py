@@ -24,6 +24,7 @@ from pellucid._core.rules import (
     Composite,
     ModuleRules,
     OperationReport,
+    RuleChoice,
     RuleTable,
     deep_lift_of_each,
     modified_gradients_of_each,
@@ -124,16 +125,8 @@ class Propagation:
 
     def _propagate(self, run: Run, choose: Choose, values: Values) -> Pass:
         seen = _Seen(choose)
-        found = relevances(
-            run,
-            values,
-            seen,
-            self.composite,
-            rules=self.rules,
-            choices=self.choices,
-            audit=self.audit,
-            partial=self.partial,
-        )
+        choice = RuleChoice(self.composite, self.rules, self.partial)
+        found = relevances(run, values, seen, choice, choices=self.choices, audit=self.audit)
         self.certificates.append(found.certificate)
         if found.audit is not None:
             self.audits.append(found.audit)

@@ -8,6 +8,7 @@ is ``(dz/dx) v``. Attention is computed by its definition, since its fused kerne
 from __future__ import annotations
 
 import functools
+import importlib
 import threading
 import warnings
 from collections.abc import Callable
@@ -49,7 +50,7 @@ def with_tangents(run: Callable[[Tangents], Result]) -> Result:
     """
     try:
         with _turn:
-            _load_formulas()
+            _prepare()
             with forward_mode.dual_level(), _ByDefinition():
                 return run(_Forward())
     except PellucidError:
@@ -73,11 +74,11 @@ def with_tangents(run: Callable[[Tangents], Result]) -> Result:
 
 
 @functools.cache
-def _load_formulas() -> None:
-    """Let torch load its forward formulas, which it does at the first use and with warnings about itself."""
-    with warnings.catch_warnings(), forward_mode.dual_level():
+def _prepare() -> None:
+    """Load torch's forward formulas, which it scripts by means that it calls deprecated itself."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        _Forward().moving((torch.zeros(()),), (torch.zeros(()),))
+        importlib.import_module("torch._decomp.decompositions_for_jvp")
 
 
 class _Forward:
@@ -144,14 +145,14 @@ class _ByDefinition(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention:
-            return _attention(*args, **kwargs)
+            return attention(*args, **kwargs)
         if func is F.multi_head_attention_forward and not kwargs.get("need_weights", True):
             output, _ = func(*args, **{**kwargs, "need_weights": True})
             return output, None
         return func(*args, **kwargs)
 
 
-def _attention(
+def attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -161,6 +162,7 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
+    """Compute attention by torch's own definition, which has all derivatives; the arguments are torch's."""
     compute = torch.ops.aten._scaled_dot_product_attention_math  # noqa: SLF001  (torch's own definition of it)
     output: Tensor = compute(
         query, key, value, attn_mask, dropout_p, is_causal, None, scale=scale, enable_gqa=enable_gqa

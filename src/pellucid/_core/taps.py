@@ -7,6 +7,7 @@ such passes take turns.
 
 from __future__ import annotations
 
+import difflib
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -167,18 +168,21 @@ def accept_place(forward: Any, layer: Any, device_ids: Any, at_input: bool, name
             raise invalid_type(name, f"a {type(each).__name__}", "it is no module", "a module of the model")
     if len({id(each) for each in layers}) < len(layers):
         raise invalid_value(name, "a list that holds a module twice", "it has one result", "each module once")
-    names = _qualified(forward)
-    known = tuple(names.get(id(uncompiled(each))) or f"the {type(each).__name__}" for each in layers)
+    names = {id(module): f"layer {path!r}" if path else "the model" for path, module in _paths(forward).items()}
+    known = tuple(names.get(id(uncompiled(each))) or f"a {type(each).__name__} outside the model" for each in layers)
     return Place(layers, known, bool(at_input), _devices(forward, device_ids))
 
 
-def _qualified(forward: Any) -> dict[int, str]:
-    """Names of the modules within the largest modules of a function, as ``named_modules`` gives them."""
-    names: dict[int, str] = {}
-    for module in modules_of(uncompiled(forward)):
-        if id(module) not in names:
-            names.update((id(m), f"layer {name!r}" if name else "the model") for name, m in module.named_modules())
-    return names
+def _paths(forward: Any) -> dict[str, nn.Module]:
+    """Modules of a function by their dotted names within the largest modules that it holds."""
+    paths: dict[str, nn.Module] = {}
+    seen: set[int] = set()
+    for root in modules_of(uncompiled(forward)):
+        if id(root) not in seen:
+            seen.update(id(module) for module in root.modules())
+            for path, module in root.named_modules():
+                paths.setdefault(path, module)
+    return paths
 
 
 def _devices(forward: Any, device_ids: Any) -> tuple[int, ...]:
@@ -189,3 +193,26 @@ def _devices(forward: Any, device_ids: Any) -> tuple[int, ...]:
     parallel = (m for m in modules_of(forward) if isinstance(m, nn.DataParallel))
     found = next((m.device_ids for m in parallel if len(m.device_ids) > 1), [])
     return tuple(int(i) for i in found)
+
+
+def module_named(forward: Any, name: str) -> nn.Module:
+    """Find a module of a function by its dotted name.
+
+    Raises:
+        InvalidValueError: if there is none of this name.
+    """
+    paths = _paths(forward)
+    if name in paths and name:
+        return paths[name]
+    close = difflib.get_close_matches(name, paths, 3, 0.4) or [path for path in paths if path][-3:]
+    raise invalid_value(
+        "layer", repr(name), "the model has no module of this name", f"a name as in named_modules(), such as {close}"
+    )
+
+
+def name_of(forward: Any, layer: nn.Module | str) -> str:
+    """Give a module's dotted name, or its class where it has none."""
+    if isinstance(layer, str):
+        return layer
+    named = (path for path, module in _paths(forward).items() if module is uncompiled(layer))
+    return next(named, "") or type(layer).__name__

@@ -12,13 +12,15 @@ from pellucid.attr.conductance import InternalInfluence, LayerConductance, Neuro
 from pellucid.attr.dataloader import DataLoaderAttribution, InputRole
 from pellucid.attr.deep_lift import DeepLift, LayerDeepLift, NeuronDeepLift
 from pellucid.attr.deep_lift_shap import DeepLiftShap, LayerDeepLiftShap, NeuronDeepLiftShap
-from pellucid.attr.feature_ablation import FeatureAblation
-from pellucid.attr.feature_permutation import FeaturePermutation
+from pellucid.attr.feature_ablation import FeatureAblation, LayerFeatureAblation, NeuronFeatureAblation
+from pellucid.attr.feature_permutation import FeaturePermutation, LayerFeaturePermutation
 from pellucid.attr.grad_cam import GuidedGradCam, LayerGradCam
 from pellucid.attr.gradient_shap import GradientShap, LayerGradientShap, NeuronGradientShap
 from pellucid.attr.guided import Deconvolution, GuidedBackprop, NeuronDeconvolution, NeuronGuidedBackprop
+from pellucid.attr.image_mask import ImageMaskInput
 from pellucid.attr.input_x_gradient import InputXGradient
 from pellucid.attr.integrated_gradients import IntegratedGradients, LayerIntegratedGradients, NeuronIntegratedGradients
+from pellucid.attr.interpretable import InterpretableInput, ProductBaselines, TextTemplateInput, TextTokenInput
 from pellucid.attr.layer_activation import LayerActivation, LayerGradientXActivation
 from pellucid.attr.lrp import LRP, LayerLRP
 from pellucid.attr.noise_tunnel import NoiseTunnel
@@ -58,15 +60,19 @@ __all__ = [
     "GradientShap",
     "GuidedBackprop",
     "GuidedGradCam",
+    "ImageMaskInput",
     "InputRole",
     "InputXGradient",
     "IntegratedGradients",
     "InternalInfluence",
+    "InterpretableInput",
     "LayerActivation",
     "LayerAttribution",
     "LayerConductance",
     "LayerDeepLift",
     "LayerDeepLiftShap",
+    "LayerFeatureAblation",
+    "LayerFeaturePermutation",
     "LayerGradCam",
     "LayerGradientShap",
     "LayerGradientXActivation",
@@ -80,6 +86,7 @@ __all__ = [
     "NeuronDeconvolution",
     "NeuronDeepLift",
     "NeuronDeepLiftShap",
+    "NeuronFeatureAblation",
     "NeuronGradient",
     "NeuronGradientShap",
     "NeuronGuidedBackprop",
@@ -87,6 +94,7 @@ __all__ = [
     "NoiseTunnel",
     "Occlusion",
     "PerturbationAttribution",
+    "ProductBaselines",
     "Saliency",
     "ShapleyValueSampling",
     "ShapleyValues",
@@ -95,6 +103,8 @@ __all__ = [
     "Sum",
     "Summarizer",
     "SummarizerSingleTensor",
+    "TextTemplateInput",
+    "TextTokenInput",
     "Var",
     "visualization",
 ]

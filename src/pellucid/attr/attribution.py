@@ -38,6 +38,8 @@ class Attribution(ABC):
     _multiply_by_inputs: bool = False
     takes_distribution: ClassVar[bool] = False
     """Whether ``baselines`` are rows to draw from or to average over, instead of one reference per example."""
+    takes_integers: ClassVar[bool] = False
+    """Whether inputs may hold integers and truth values, since nothing is differentiated by the inputs themselves."""
     takes_any_values: ClassVar[bool] = False
     """Whether inputs may hold integers, truth values, NaN and infinite values, since nothing is differentiated."""
 
@@ -160,6 +162,8 @@ class _InsideAttribution(Attribution):
 
 class LayerAttribution(_InsideAttribution):
     """Interface of methods that attribute an output to the values of a layer."""
+
+    takes_integers = True
 
     def _wanted(self, at_input: bool, calls: str) -> Wanted:
         if calls not in {"sum", "each"}:

@@ -56,6 +56,7 @@ class LayerConductance(LayerAttribution):
 
     _completeness = True
     _multiply_by_inputs = True
+    takes_integers = False
 
     @documented()
     def attribute(
@@ -83,9 +84,7 @@ class LayerConductance(LayerAttribution):
             Conductances shaped as the layer's value; with ``return_convergence_delta`` also
             ``delta = sum(conductances) + bypass - (F(x) - F(x'))``, shape (N,), or (1,) for all examples together.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for arguments that do not fit together, or a layer that is never called.
+        {layer_raises}
             UnsupportedModelError: if an operation before the layer cannot be differentiated along the path.
         """
         asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
@@ -131,13 +130,15 @@ class InternalInfluence(LayerAttribution):
         >>> from pellucid.attr import InternalInfluence
         >>> layer = torch.nn.Identity()
         >>> model = lambda x: layer(x).square().sum(1)  # the gradient 2 x is x on average
-        >>> InternalInfluence(model, layer).attribute(torch.tensor([[2.0, 3.0]])).round(decimals=5)
+        >>> InternalInfluence(model, layer).attribute(torch.tensor([[2.0, 3.0]])).round(decimals=4)
         tensor([[2., 3.]])
 
     References:
         Leino, Sen, Datta, Fredrikson and Li (2018), Influence-Directed Explanations for Deep Convolutional Networks,
         arXiv:1802.03788.
     """
+
+    takes_integers = False
 
     @documented()
     def attribute(
@@ -163,9 +164,7 @@ class InternalInfluence(LayerAttribution):
         Returns:
             Mean gradients shaped as the layer's value.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for arguments that do not fit together, or a layer that is never called.
+        {layer_raises}
         """
         asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
         starts = accept_baselines(baselines, asked.inputs, inputs)
@@ -197,7 +196,7 @@ class NeuronConductance(NeuronAttribution):
         >>> from pellucid.attr import NeuronConductance
         >>> square = torch.nn.Identity()
         >>> model = lambda x: square(x**2).sum(1)
-        >>> NeuronConductance(model, square).attribute(torch.tensor([[2.0, 3.0]]), 1).round(decimals=5)
+        >>> NeuronConductance(model, square).attribute(torch.tensor([[2.0, 3.0]]), 1).round(decimals=4)
         tensor([[0., 9.]])
 
     References:
@@ -244,9 +243,7 @@ class NeuronConductance(NeuronAttribution):
         Returns:
             Conductances in the structure of the inputs.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for a neuron that the layer does not have, or a layer that is never called.
+        {neuron_raises}
         """
         function, _ = self._neurons(neuron_selector, neurons, attribute_to_neuron_input)
         asked = accept_question(self.forward_func, inputs, target, additional_forward_args)

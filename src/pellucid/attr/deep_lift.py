@@ -83,10 +83,8 @@ class DeepLift(GradientAttribution):
             ``delta = sum of m (x - x') - (F(x) - F(x'))``, shape (N,), or (1,) for all examples together if
             the function returns one value per batch or mixes the examples.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type.
-            InvalidValueError: for arguments that do not fit together.
-            UnsupportedModelError: for a model that the rules cannot follow; the message names operation and line.
+        {raises}
+        {rules_raise}
         """
         question = accept_question(uncompiled(self.forward_func), inputs, target, additional_forward_args, targets)
         starts = accept_baselines(baselines, question.inputs, inputs)
@@ -158,12 +156,12 @@ class LayerDeepLift(LayerAttribution):
             Attributions shaped as the layer's value; with ``return_convergence_delta`` also
             ``delta = sum of m (z - z') - (F(x) - F(z', x))``, shape (N,), or (1,) for all examples together.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for arguments that do not fit together, or a layer that is never called.
-            UnsupportedModelError: for a model that the rules cannot follow; the message names operation and line.
+        {layer_raises}
+        {rules_raise}
         """
-        asked = accept_question(uncompiled(self.forward_func), inputs, target, additional_forward_args, targets)
+        asked = accept_question(
+            uncompiled(self.forward_func), inputs, target, additional_forward_args, targets, integers=True
+        )
         starts = accept_baselines(baselines, asked.inputs, inputs)
         options = accept_grad_kwargs(grad_kwargs, second_order=False)
         site, question = self._at_layer(asked, attribute_to_layer_input, calls)
@@ -226,13 +224,10 @@ class NeuronDeepLift(NeuronAttribution):
 
         {arguments}
 
-        Returns:
-            Attributions in the structure of the inputs.
+        {like_inputs}
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for a neuron that the layer does not have, or a layer that is never called.
-            UnsupportedModelError: for a model that the rules cannot follow; the message names operation and line.
+        {neuron_raises}
+        {rules_raise}
         """
         function, targets = self._neurons(neuron_selector, neurons, attribute_to_neuron_input)
         method: Attribution = DeepLift(function, self._multiply_by_inputs)

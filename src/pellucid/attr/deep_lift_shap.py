@@ -82,10 +82,8 @@ class DeepLiftShap(GradientAttribution):
             ``sum of m (x - b) - (F(x) - F(b))`` of each pair, shape (N * references,), the pairs of an example
             side by side; shape (references,) if the function returns one value per batch or mixes the examples.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type.
-            InvalidValueError: for arguments that do not fit together.
-            UnsupportedModelError: for a model that the rules cannot follow; the message names operation and line.
+        {raises}
+        {rules_raise}
         """
         question = accept_question(uncompiled(self.forward_func), inputs, target, additional_forward_args, targets)
         rows = accept_distribution(baselines, question.inputs, inputs)
@@ -157,12 +155,12 @@ class LayerDeepLiftShap(LayerAttribution):
             Attributions shaped as the layer's value; with ``return_convergence_delta`` also the completeness error of
             each pair, shape (N * references,), the pairs of an example side by side.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for arguments that do not fit together, or a layer that is never called.
-            UnsupportedModelError: for a model that the rules cannot follow; the message names operation and line.
+        {layer_raises}
+        {rules_raise}
         """
-        asked = accept_question(uncompiled(self.forward_func), inputs, target, additional_forward_args, targets)
+        asked = accept_question(
+            uncompiled(self.forward_func), inputs, target, additional_forward_args, targets, integers=True
+        )
         rows = accept_distribution(baselines, asked.inputs, inputs)
         cap = accept_optional_count("internal_batch_size", internal_batch_size)
         options = accept_grad_kwargs(grad_kwargs, second_order=False)
@@ -230,13 +228,10 @@ class NeuronDeepLiftShap(NeuronAttribution):
 
         {arguments}
 
-        Returns:
-            Attributions in the structure of the inputs.
+        {like_inputs}
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for a neuron that the layer does not have, a layer that is never called, or no baselines.
-            UnsupportedModelError: for a model that the rules cannot follow; the message names operation and line.
+        {neuron_raises}
+        {rules_raise}
         """
         function, targets = self._neurons(neuron_selector, neurons, attribute_to_neuron_input)
         method: Attribution = DeepLiftShap(function, self._multiply_by_inputs)

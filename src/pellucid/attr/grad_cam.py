@@ -65,11 +65,9 @@ class LayerGradCam(LayerAttribution):
             A map of shape (N, 1, *places), or (N, C, *places) without summation, whatever the layout; a tuple or
             dictionary of maps if several tensors flow at the layer.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for arguments that do not fit together, or a layer that is never called.
+        {layer_raises}
         """
-        asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
+        asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets, integers=True)
         options = accept_grad_kwargs(grad_kwargs)
         wanted = self._wanted(attribute_to_layer_input, calls)
         accept_channels(layout)
@@ -140,8 +138,7 @@ class GuidedGradCam(GradientAttribution):
 
         {arguments}
 
-        Returns:
-            Attributions in the structure of the inputs.
+        {like_inputs}
 
         Raises:
             InvalidTypeError: for arguments of a wrong type, or a layer with several tensors.

@@ -96,9 +96,7 @@ class GradientShap(GradientAttribution):
             example side by side; shape (n_samples,) if the function returns one value per batch or mixes the
             examples.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type.
-            InvalidValueError: for arguments that do not fit together.
+        {raises}
         """
         question = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
         rows = accept_distribution(baselines, question.inputs, inputs)
@@ -179,11 +177,9 @@ class LayerGradientShap(LayerAttribution):
             ``sum(attributions) - (F(z, x) - F(z', x))`` of each sample, shape (N * n_samples,), the samples of an
             example side by side.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for arguments that do not fit together, or a layer that is never called.
+        {layer_raises}
         """
-        asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
+        asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets, integers=True)
         rows = accept_distribution(baselines, asked.inputs, inputs)
         noise = accept_stdevs(stdevs, asked.inputs)
         cap = accept_optional_count("internal_batch_size", internal_batch_size)
@@ -255,12 +251,9 @@ class NeuronGradientShap(NeuronAttribution):
 
         {arguments}
 
-        Returns:
-            Attributions in the structure of the inputs.
+        {like_inputs}
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for a neuron that the layer does not have, a layer that is never called, or no baselines.
+        {neuron_raises}
         """
         function, targets = self._neurons(neuron_selector, neurons, attribute_to_neuron_input)
         method: Attribution = GradientShap(function, self._multiply_by_inputs)

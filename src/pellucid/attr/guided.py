@@ -49,9 +49,7 @@ class _Rectified(GradientAttribution):
         Returns:
             Modified gradients, in the structure of the inputs.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type.
-            InvalidValueError: for a target that does not fit the output, or inputs that cannot be explained.
+        {target_raises}
             UnsupportedModelError: if the model has no rectifier, so that the result would be the plain gradient, or
                 computes in a way that the rules cannot follow.
         """
@@ -144,9 +142,7 @@ class _RectifiedNeuron(NeuronAttribution):
         Returns:
             Modified gradients, in the structure of the inputs.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for a neuron that the layer does not have, or a layer that is never called.
+        {neuron_raises}
             UnsupportedModelError: if there is no rectifier before the neuron, so that the result would be its plain
                 gradient, or the model computes in a way that the rules cannot follow.
         """

@@ -48,9 +48,7 @@ class InputXGradient(GradientAttribution):
         Returns:
             ``x dF/dx``, in the structure of the inputs.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type.
-            InvalidValueError: for a target that does not fit the output, or inputs that cannot be explained.
+        {target_raises}
         """
         question = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
         answer: Tensors = question.answer([times_value(g, question.inputs) for g in gradients_at_point(question)])

@@ -173,11 +173,9 @@ class LayerIntegratedGradients(LayerAttribution):
             also ``delta = sum(attributions) - (F(x) - F(z', x))``, shape (N,), or (1,) for all examples together if the
             function returns one value per batch or mixes the examples.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for arguments that do not fit together, or a layer that is never called.
+        {layer_raises}
         """
-        asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
+        asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets, integers=True)
         starts = accept_baselines(baselines, asked.inputs, inputs)
         cap = accept_optional_count("internal_batch_size", internal_batch_size)
         steps = accept_steps(n_steps, method, tolerance)
@@ -202,7 +200,7 @@ class NeuronIntegratedGradients(NeuronAttribution):
         >>> from pellucid.attr import NeuronIntegratedGradients
         >>> square = torch.nn.Identity()
         >>> model = lambda x: square(x**2).sum(1)
-        >>> NeuronIntegratedGradients(model, square).attribute(torch.tensor([[2.0, 3.0]]), 1)
+        >>> NeuronIntegratedGradients(model, square).attribute(torch.tensor([[2.0, 3.0]]), 1).round(decimals=4)
         tensor([[0., 9.]])
 
     References:
@@ -247,12 +245,9 @@ class NeuronIntegratedGradients(NeuronAttribution):
 
         {arguments}
 
-        Returns:
-            Attributions in the structure of the inputs.
+        {like_inputs}
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for a neuron that the layer does not have, or a layer that is never called.
+        {neuron_raises}
         """
         function, targets = self._neurons(neuron_selector, neurons, attribute_to_neuron_input)
         explained: Attribution = IntegratedGradients(function, self._multiply_by_inputs)

@@ -66,11 +66,9 @@ class LayerActivation(LayerAttribution):
             A tensor, or a tuple or dictionary if several flow there; a list of these if the layer is called several
             times, and a list over layers for a list of layers.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for arguments that do not fit together, or a layer that is never called.
+        {layer_raises}
         """
-        asked = accept_question(self.forward_func, inputs, None, additional_forward_args)
+        asked = accept_question(self.forward_func, inputs, None, additional_forward_args, integers=True)
         site, _ = self._at_layer(asked, attribute_to_layer_input, calls)
         return site.wanted.structured(site.calls, site.natural)
 
@@ -135,11 +133,9 @@ class LayerGradientXActivation(LayerAttribution):
         Returns:
             Attributions shaped as the layer's value, in a list for a list of layers.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for arguments that do not fit together, or a layer that is never called.
+        {layer_raises}
         """
-        asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
+        asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets, integers=True)
         options = accept_grad_kwargs(grad_kwargs)
         wanted = self._wanted(attribute_to_layer_input, calls)
         return gradients_at_layer(asked, wanted, self._combined, options, self._multiply_by_inputs)

@@ -189,10 +189,8 @@ class LayerLRP(LayerAttribution):
             Relevance shaped as the layer's value; with ``return_convergence_delta`` also ``F(x) - sum of relevance``,
             shape (N,), or (1,) for all examples together. For a list of layers, lists of both.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for arguments that do not fit together, or a layer that is never called.
-            UnsupportedModelError: for a model that the rules cannot follow; the message names operation and line.
+        {layer_raises}
+        {rules_raise}
         """
         if isinstance(self.layer, list | tuple):
             passed = [inputs, target, additional_forward_args, True, attribute_to_layer_input, verbose]
@@ -201,7 +199,9 @@ class LayerLRP(LayerAttribution):
             results = [method.attribute(*passed, targets=targets, **rest) for method in methods]
             relevance, deltas = [r for r, _ in results], [d for _, d in results]
             return (relevance, deltas) if return_convergence_delta else relevance
-        asked = accept_question(uncompiled(self.forward_func), inputs, target, additional_forward_args, targets)
+        asked = accept_question(
+            uncompiled(self.forward_func), inputs, target, additional_forward_args, targets, integers=True
+        )
         _, question = self._at_layer(asked, attribute_to_layer_input, calls)
         propagation = Propagation(composite or EPSILON, rules or {}, choices, audit, partial=True)
         found, missed = propagated(question, propagation, None, verbose)

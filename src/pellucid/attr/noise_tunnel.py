@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core import report
-from pellucid._core.arguments import Shared, repeat_rows
+from pellucid._core.arguments import repeat_keyword
 from pellucid._core.batching import RowLimit
 from pellucid._core.door import (
     accept_count,
@@ -238,23 +238,10 @@ class _Copies:
 
     def keywords(self, chosen: range) -> dict[str, Any]:
         """Arguments of the wrapped method for the chosen copies."""
-        repeated = {name: self._repeated(name, value, len(chosen)) for name, value in self.kwargs.items()}
+        repeated = {n: repeat_keyword(n, v, self.examples, len(chosen)) for n, v in self.kwargs.items()}
         if self.distribution is not None:
             repeated["baselines"] = like(self.question.template, self._drawn(chosen, self.distribution))
         return repeated
-
-    def _repeated(self, name: str, value: Any, repeats: int) -> Any:
-        if repeats == 1 or name not in {"target", "baselines", "additional_forward_args", "feature_mask"}:
-            return value
-        if isinstance(value, tuple) and name != "target":
-            return tuple(self._repeated(name, part, repeats) for part in value)
-        if isinstance(value, list) and name == "target":
-            return value * repeats
-        if isinstance(value, Shared) or not isinstance(value, Tensor) or value.dim() == 0:
-            return value
-        if value.shape[0] != self.examples or (name == "target" and value.numel() == 1):
-            return value
-        return repeat_rows(value, torch.arange(self.examples), repeats)
 
     def _drawn(self, chosen: range, distribution: tuple[Tensor, ...]) -> list[Tensor]:
         """A random row of the distribution per copy and example; row j of all tensors belongs together."""

@@ -48,9 +48,7 @@ class Saliency(GradientAttribution):
         Returns:
             Gradients or their magnitudes, in the structure of the inputs.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type.
-            InvalidValueError: for a target that does not fit the output, or inputs that cannot be explained.
+        {target_raises}
         """
         question = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
         gradients = gradients_at_point(question)
@@ -94,9 +92,7 @@ class NeuronGradient(NeuronAttribution):
         Returns:
             Gradients in the structure of the inputs.
 
-        Raises:
-            InvalidTypeError: for arguments of a wrong type, or a layer without floating-point values.
-            InvalidValueError: for a neuron that the layer does not have, or a layer that is never called.
+        {neuron_raises}
         """
         function, targets = self._neurons(neuron_selector, neurons, attribute_to_neuron_input)
         return Saliency(function).attribute(

@@ -1,4 +1,4 @@
-"""The command line: ``pellucid explain MODEL DATA``, ``pellucid methods``.
+"""The command line: ``pellucid explain`` and ``compare`` MODEL DATA, ``pellucid methods`` and ``metrics``.
 
 Importing this costs nothing but click; torch and everything heavy is imported by the command that runs.
 """

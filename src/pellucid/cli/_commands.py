@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from pellucid import __version__
 from pellucid.cli._failures import ModelFailure, Refusal, printable
-
-if TYPE_CHECKING:
-    from pellucid.cli._explain import Options
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -36,42 +34,73 @@ def list_methods() -> None:
         click.echo(f"{info.name:<{width}}  {summary}")
 
 
+@main.command("metrics")
+def list_metrics() -> None:
+    """List the metrics with their better direction, their range and one line each."""
+    from pellucid.metrics import METRICS  # noqa: PLC0415  (it imports torch)
+
+    width = max(len(name) for name in METRICS)
+    for name, info in METRICS.items():
+        click.echo(printable(f"{name:<{width}}").ljust(width) + f"  {info.arrow} {info.range:<9}  {info.summary}")
+
+
+def _shared(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say what is explained, and how."""
+    for option in reversed(_SHARED):
+        command = option(command)
+    return command
+
+
+_SHARED: tuple[Callable[..., Any], ...] = (
+    click.argument("model"),
+    click.argument("data"),
+    click.option("--target", default="predicted", show_default=True, metavar="INDEX|predicted|label",
+                 help="The explained output: a class, the predicted class, or the true one."),
+    click.option("--baseline", metavar="NUMBER|FILE",
+                 help="What the prediction is compared with, in the units of the model's input; a file is read like "
+                 "DATA and holds one row, or one per example.  [default: zeros; for texts, padding]"),
+    click.option("--baselines", metavar="FILE", help="Rows to draw baselines from, for methods such as gradient_shap."),
+    click.option("--n-steps", metavar="N|auto", help="Steps of the integral; auto adds steps until it has converged."),
+    click.option("--set", "settings", multiple=True, metavar="[METHOD.]KEY=VALUE",
+                 help="Any other argument of the methods, or of one; may be repeated."),
+    click.option("--classes", metavar="FILE|LIST",
+                 help="Class names: a file with one per line, or names between commas."),
+    click.option("--label", metavar="NAME|FILE",
+                 help="True labels: a column of a table, a tensor of .safetensors, or a .npy beside a .npy."),
+    click.option("--size", metavar="HxW", help="Scale images to this height and width."),
+    click.option("--grayscale", is_flag=True, help="Read images with one channel."),
+    click.option("--mean", metavar="NUMBERS",
+                 help="Subtracted from images (values 0 to 1): one number, or one per channel."),
+    click.option("--std", metavar="NUMBERS", help="Images are divided by this after the mean."),
+    click.option("--examples", metavar="N|LIST|all",
+                 help="The first N, positions like 0,4,10-12, or all.  [default: 16]"),
+    click.option("--batch-size", type=click.IntRange(1), metavar="N",
+                 help="Examples explained at a time.  [default: all]"),
+    click.option("--seed", type=int, help="Makes methods that draw random samples repeatable."),
+    click.option("--progress/--no-progress", default=None, help="Show progress.  [default: on a terminal]"),
+    click.option("--open", "open_report", is_flag=True, help="Open the report in the browser."),
+    click.option("--trust", is_flag=True,
+                 help="Load a model file that could run code. Only for files you made yourself."),
+    click.option("--traceback", "full", is_flag=True, help="Show where an error came from."),
+)  # fmt: skip
+
+
 @main.command("explain")
-@click.argument("model")
-@click.argument("data")
+@_shared
 @click.option(
     "-m", "--method", "methods", multiple=True, metavar="NAME",
     help="A method of 'pellucid methods'; may be repeated.  [default: integrated_gradients]",
 )  # fmt: skip
+@click.option("--metric", "metrics", multiple=True, metavar="NAME",
+              help="A metric of 'pellucid metrics' by which the report judges methods; may be repeated.")  # fmt: skip
+@click.option("--layer", metavar="NAME", help="Explain the values of this module of the model, such as features.3, "
+              "in the place of the input.")  # fmt: skip
+@click.option("--neuron", metavar="INDEX", help="Explain this neuron of the layer, such as 3 or 1,2:4,:, in the place "
+              "of the output.")  # fmt: skip
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("explanation"), show_default=True,
               metavar="DIR", help="Where the report, the pictures and the attributions go.")  # fmt: skip
-@click.option("--target", default="predicted", show_default=True, metavar="INDEX|predicted|label",
-              help="The explained output: a class, the predicted class, or the true one.")  # fmt: skip
-@click.option("--baseline", metavar="NUMBER|FILE",
-              help="What the prediction is compared with, in the units of the model's input; a file is read like DATA "
-              "and holds one row, or one per example.  [default: zeros; for texts, padding]")  # fmt: skip
-@click.option("--baselines", metavar="FILE", help="Rows to draw baselines from, for methods such as gradient_shap.")
-@click.option("--n-steps", metavar="N|auto", help="Steps of the integral; auto adds steps until it has converged.")
-@click.option("--set", "settings", multiple=True, metavar="[METHOD.]KEY=VALUE",
-              help="Any other argument of the methods, or of one; may be repeated.")  # fmt: skip
-@click.option("--classes", metavar="FILE|LIST", help="Class names: a file with one per line, or names between commas.")
-@click.option("--label", metavar="NAME|FILE",
-              help="True labels: a column of a table, a tensor of .safetensors, or a .npy beside a .npy.")  # fmt: skip
-@click.option("--size", metavar="HxW", help="Scale images to this height and width.")
-@click.option("--grayscale", is_flag=True, help="Read images with one channel.")
-@click.option(
-    "--mean", metavar="NUMBERS", help="Subtracted from images (values 0 to 1): one number, or one per channel."
-)
-@click.option("--std", metavar="NUMBERS", help="Images are divided by this after the mean.")
-@click.option("--examples", metavar="N|LIST|all", help="The first N, positions like 0,4,10-12, or all.  [default: 16]")
-@click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Examples explained at a time.  [default: all]")
-@click.option("--seed", type=int, help="Makes methods that draw random samples repeatable.")
 @click.option("--title", default="What the model looked at", help="The heading of the report.")
 @click.option("--pictures/--no-pictures", default=True, help="Whether PNGs are written beside the report.")
-@click.option("--progress/--no-progress", default=None, help="Show progress.  [default: on a terminal]")
-@click.option("--open", "open_report", is_flag=True, help="Open the report in the browser.")
-@click.option("--trust", is_flag=True, help="Load a model file that could run code. Only for files you made yourself.")
-@click.option("--traceback", "full", is_flag=True, help="Show where an error came from.")
 def explain(open_report: bool, full: bool, **given: Any) -> None:
     """Explain MODEL's predictions for DATA and write a report.
 
@@ -85,20 +114,52 @@ def explain(open_report: bool, full: bool, **given: Any) -> None:
 
     Ends with 0 if all went well, 2 if something given cannot be used, 1 if the model raised.
     """
-    try:
-        from pellucid.cli._explain import Options, explain_data  # noqa: PLC0415  (it imports everything)
+    _run(lambda work, say: work.explain_data(work.Options(**given), say), open_report=open_report, full=full)
 
-        _run(explain_data, Options(**given), open_report=open_report)
+
+@main.command("compare")
+@_shared
+@click.option(
+    "-m", "--method", "methods", multiple=True, metavar="NAME",
+    help="A method of 'pellucid methods'; may be repeated.  [default: five that need no more than the model]",
+)  # fmt: skip
+@click.option(
+    "--metric", "metrics", multiple=True, metavar="NAME",
+    help="A metric of 'pellucid metrics'; may be repeated.  [default: deletion, insertion, faithfulness_correlation, "
+    "sensitivity_max, sparseness]",
+)  # fmt: skip
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("comparison"), show_default=True,
+              metavar="DIR", help="Where the page, the picture and the numbers go.")  # fmt: skip
+@click.option("--title", default="Which explanation to trust", help="The heading of the page.")
+@click.option("--pictures/--no-pictures", default=True, help="Whether a PNG is written beside the page.")
+def compare(open_report: bool, full: bool, **given: Any) -> None:
+    """Find out which method explains MODEL best on DATA.
+
+    Each method is scored by each metric on the same examples and held against random attributions, with
+    confidence intervals. MODEL, DATA and the options are those of 'pellucid explain'. What is removed takes the
+    value of --baseline; the channels of a pixel and the embedding of a token are removed together.
+
+    Ends with 0 if all went well, 2 if something given cannot be used, 1 if the model raised.
+    """
+    _run(lambda work, say: work.compare_data(work.Options(**given), say), open_report=open_report, full=full)
+
+
+def _run(job: Callable[[Any, Callable[[str], object]], Any], *, open_report: bool, full: bool) -> None:
+    try:
+        from pellucid.cli import _jobs as work  # noqa: PLC0415  (it imports everything)
+
+        result = job(work, lambda line: click.echo(printable(line), err=True))
     except (Refusal, ModelFailure) as failure:
         if full:
             cause = failure.__cause__ or failure
             click.echo("".join(traceback.format_exception(cause)), err=True)
         raise
-
-
-def _run(explain_data: Any, options: Options, *, open_report: bool) -> None:
-    result = explain_data(options, say=lambda line: click.echo(printable(line), err=True))
     for line in result.lines:
-        click.echo(printable(line))
+        click.echo(printable(line) if "\n" not in line else "\n".join(map(_kept, line.splitlines())))
     if open_report:
         click.launch(str(result.report))
+
+
+def _kept(line: str) -> str:
+    """Return a line without control characters, with its spaces."""
+    return "".join(c if c.isprintable() else " " for c in line)

@@ -5,30 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 import pellucid
-from pellucid import MethodInfo
+from pellucid import Comparison, MethodInfo
 from pellucid.cli import _values as values
 from pellucid.cli._data import Data, Wanted, check_shape, load_data, load_rows, merged
 from pellucid.cli._failures import Refusal
 from pellucid.cli._images import ImageSettings
+from pellucid.cli._judging import judge
 from pellucid.cli._models import LoadedModel, load_model
-from pellucid.cli._plan import Given, chosen_methods, plan
+from pellucid.cli._plan import Given, check_metrics, chosen_methods, plan
 from pellucid.cli._running import Batches, PerExample, resolve_truth, run
+from pellucid.cli._scope import at_scope, layer_of
 from pellucid.cli._writing import prepare_folder, write_everything
 from pellucid.report import Run, Subject
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of ``pellucid explain`` as they were typed; its help says what each means."""
+    """The options of ``pellucid explain`` and ``compare`` as they were typed; their help says what each means."""
 
     model: str
     data: str
     methods: tuple[str, ...]
+    metrics: tuple[str, ...]
     out: Path
     target: str
     baseline: str | None
@@ -48,6 +52,8 @@ class Options:
     pictures: bool
     progress: bool | None
     trust: bool
+    layer: str | None = None
+    neuron: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,22 +64,42 @@ class Result:
     lines: list[str]
 
 
-def explain_data(options: Options, say: Callable[[str], object]) -> Result:
-    """Do what ``pellucid explain`` says.
+@dataclass(frozen=True)
+class Prepared:
+    """Everything loaded and checked; the model has run once, on one example."""
+
+    model: LoadedModel
+    data: Data
+    batches: Batches
+    plans: list[tuple[MethodInfo, dict[str, Any]]]
+    target: int | Tensor | None
+    baseline: float | Tensor | PerExample | None
+    truth: list[int | None]
+    names: tuple[str, ...]
+    scope: dict[str, Any]
+
+
+def prepare(options: Options, say: Callable[[str], object], *, judged: bool = False) -> Prepared:
+    """Load the model and the data, and check that all options fit together.
 
     Args:
         options: The options as typed.
         say: Called with each remark on the way.
+        judged: Whether the methods are judged by metrics.
 
     Returns:
-        What was written.
+        What the jobs start from.
 
     Raises:
         Refusal: Something given cannot be used.
         ModelFailure: The model raised.
     """
     infos = chosen_methods(options.methods)
+    check_metrics(options.metrics)
     target = values.parse_target(options.target)
+    neuron = values.parse_neuron(options.neuron)
+    if judged and (options.layer or options.neuron):
+        raise Refusal("--metric judges what inputs do to outputs, so it cannot go with --layer or --neuron.")
     settings = values.parse_settings(options.settings)
     steps = values.parse_steps(options.n_steps)
     classes = values.parse_classes(options.classes)
@@ -92,7 +118,10 @@ def explain_data(options: Options, say: Callable[[str], object]) -> Result:
         seed=options.seed,
         settings=settings,
         brings_baseline=data.kind == "text",
+        judged=judged,
     )
+    scope: dict[str, Any] = {"layer": layer_of(model.module, options.layer), "neuron": neuron}
+    infos = at_scope(infos, model.module, **scope)
     plans = plan(infos, given)
     batches = Batches(model, data, options.batch_size)
     data.notes.extend(batches.notes)
@@ -101,14 +130,38 @@ def explain_data(options: Options, say: Callable[[str], object]) -> Result:
     outputs = batches.probe()
     truth, names = resolve_truth(data, classes or model.class_names or (), outputs)
     _check_classes(target, outputs, classes)
-    explanations = run(batches, plans, _target(target, truth), progress=options.progress)
+    return Prepared(model, data, batches, plans, _target(target, truth), given.baseline, truth, names, scope)
 
-    subject = _subject(data, batches, truth, names)
+
+def explain_data(options: Options, say: Callable[[str], object]) -> Result:
+    """Do what ``pellucid explain`` says.
+
+    Args:
+        options: The options as typed.
+        say: Called with each remark on the way.
+
+    Returns:
+        What was written.
+
+    Raises:
+        Refusal: Something given cannot be used.
+        ModelFailure: The model raised.
+    """
+    ready = prepare(options, say, judged=bool(options.metrics))
+    explanations = run(ready.batches, ready.plans, ready.target, progress=options.progress, **ready.scope)
+    comparison = compared(ready, options) if options.metrics else None
+    subject = _subject(ready.data, ready.batches, ready.truth, ready.names)
     lines = write_everything(
-        options.out, explanations, subject, _about(options, model, data, infos), pictures=options.pictures,
-        progress=options.progress,
+        options.out, explanations, subject, about(options, ready), pictures=options.pictures,
+        progress=options.progress, comparison=comparison,
     )  # fmt: skip
     return Result(options.out / "report.html", lines)
+
+
+def compared(ready: Prepared, options: Options) -> Comparison:
+    """Judge the planned methods by the metrics that were typed, or the default ones."""
+    common = {"target": ready.target, "baseline": ready.baseline, "seed": options.seed, "kind": ready.data.kind}
+    return judge(ready.batches, ready.plans, options.metrics, common, progress=options.progress)
 
 
 def _image_settings(options: Options) -> ImageSettings:
@@ -194,23 +247,25 @@ def _subject(data: Data, batches: Batches, truth: Sequence[int | None], names: S
     )
 
 
-def _about(options: Options, model: LoadedModel, data: Data, infos: Sequence[MethodInfo]) -> Run:
+def about(options: Options, ready: Prepared) -> Run:
     """Say on the page what was typed, so that the run can be repeated."""
     typed = {
-        "target": options.target, "baseline": options.baseline, "baselines": options.baselines,
+        "target": options.target, "layer": options.layer, "neuron": options.neuron,
+        "baseline": options.baseline, "baselines": options.baselines,
         "n-steps": options.n_steps, "set": " ".join(options.settings) or None, "size": options.size,
         "grayscale": options.grayscale or None, "mean": options.mean, "std": options.std,
-        "examples": options.examples, "seed": options.seed,
+        "examples": options.examples, "seed": options.seed, "metric": " ".join(options.metrics) or None,
     }  # fmt: skip
     shown = [(f"--{name}", str(value)) for name, value in typed.items() if value is not None]
+    source = ready.model.source
     versions = f"Pellucid {pellucid.__version__}, torch {torch.__version__}"
     return Run(
         title=options.title,
-        model=Path(model.source).name if Path(model.source).exists() else model.source,
+        model=Path(source).name if Path(source).exists() else source,
         data=_short(options.data),
-        summaries={info.name: info.summary.replace("``", "") for info in infos},
-        settings=[("MODEL", model.source), ("DATA", _short(options.data)), *shown, ("versions", versions)],
-        notes=[*model.notes, *data.notes],
+        summaries={info.name: info.summary.replace("``", "") for info, _ in ready.plans},
+        settings=[("MODEL", source), ("DATA", _short(options.data)), *shown, ("versions", versions)],
+        notes=[*ready.model.notes, *ready.data.notes],
     )
 
 

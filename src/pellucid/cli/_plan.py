@@ -10,6 +10,7 @@ from typing import Any
 import pellucid
 from pellucid import MethodInfo
 from pellucid.cli._failures import Refusal
+from pellucid.metrics import METRICS
 
 DEFAULT_METHODS = ("integrated_gradients",)
 OWN_OPTIONS = {"inputs": "DATA", "target": "--target", "baselines": "--baseline or --baselines", "n_steps": "--n-steps"}
@@ -27,6 +28,7 @@ class Given:
         seed: ``--seed``.
         settings: ``--set``, by method (None for all) and name.
         brings_baseline: Whether the examples have a baseline of their own, as texts do.
+        judged: Whether metrics use the baseline too.
     """
 
     baseline: Any = None
@@ -35,6 +37,7 @@ class Given:
     seed: int | None = None
     settings: dict[tuple[str | None, str], Any] = field(default_factory=dict)
     brings_baseline: bool = False
+    judged: bool = False
 
 
 def chosen_methods(names: Sequence[str]) -> list[MethodInfo]:
@@ -50,6 +53,23 @@ def chosen_methods(names: Sequence[str]) -> list[MethodInfo]:
             hint = f" Did you mean {close[0]}?" if close else ""
             raise Refusal(f"--method is {name!r}, which does not exist.{hint} There are: {', '.join(known)}.")
     return [known[name] for name in dict.fromkeys(names or DEFAULT_METHODS)]
+
+
+def check_metrics(names: Sequence[str]) -> None:
+    """Refuse metrics that there are not, and those that need what the command line cannot give.
+
+    Raises:
+        Refusal: One of them cannot be computed here.
+    """
+    for name in names:
+        if name not in METRICS:
+            close = difflib.get_close_matches(name, METRICS, 1, 0.5)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise Refusal(f"--metric is {name!r}, which does not exist.{hint} There are: {', '.join(METRICS)}.")
+        if "ground_truth" in METRICS[name].needs:
+            raise Refusal(
+                f"--metric {name} needs to know where the evidence is. Call pellucid.compare with ground_truth."
+            )
 
 
 def plan(infos: Sequence[MethodInfo], given: Given) -> list[tuple[MethodInfo, dict[str, Any]]]:
@@ -98,7 +118,7 @@ def _refuse_unused(infos: Sequence[MethodInfo], given: Given) -> None:
     rows = [info for info in infos if info.takes("baselines")]
     if given.baselines is not None and not any(info.attribution.takes_distribution for info in rows):
         raise Refusal(f"--baselines is for methods that draw rows, such as gradient_shap; chosen: {chosen}.")
-    if given.baseline is not None and not rows:
+    if given.baseline is not None and not rows and not given.judged:
         raise Refusal(f"--baseline is given, but no chosen method has a baseline: {chosen}.")
     if given.n_steps is not None and not any(info.takes("n_steps") for info in infos):
         raise Refusal(f"--n-steps is given, but no chosen method takes steps: {chosen}.")

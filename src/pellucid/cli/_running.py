@@ -19,7 +19,17 @@ from pellucid.cli._failures import Refusal, users_code
 from pellucid.cli._models import LoadedModel
 from pellucid.errors import PellucidWarning
 
-TENSOR_FIELDS = ("attributions", "inputs", "baselines", "target", "outputs", "delta", "standard_error", "n_steps")
+TENSOR_FIELDS = (
+    "attributions",
+    "inputs",
+    "baselines",
+    "target",
+    "outputs",
+    "delta",
+    "bypass",
+    "standard_error",
+    "n_steps",
+)
 
 
 class Batches:
@@ -71,6 +81,8 @@ def run(
     target: int | Tensor | None,
     *,
     progress: bool | None = None,
+    layer: str | None = None,
+    neuron: Any = None,
 ) -> list[Explanation]:
     """Explain all examples by all methods.
 
@@ -79,6 +91,8 @@ def run(
         plans: Methods with their arguments.
         target: One index for all, one per example, or None for the predicted class.
         progress: Whether progress is shown; None shows it if somebody is looking.
+        layer: The layer that is explained, or whose neuron is.
+        neuron: The neuron.
 
     Returns:
         One explanation per method, over all examples.
@@ -97,7 +111,7 @@ def run(
             for inputs, others, baseline in batches.parts:
                 rows = slice(start, start + len(inputs))
                 start += len(inputs)
-                own = {**_rows_of(arguments, rows), **others}
+                own = {**rows_of(arguments, rows), **others}
                 if baseline is not None and info.takes("baselines"):
                     own.setdefault("baselines", baseline)
                 if len(batches.parts) == 1 and shown and info.takes("show_progress"):
@@ -105,13 +119,16 @@ def run(
                 chosen = target[rows] if isinstance(target, Tensor) else target
                 with users_code("the model"), warnings.catch_warnings():
                     warnings.simplefilter("ignore", PellucidWarning)  # they come back as data, for the report
-                    pieces.append(pellucid.explain(batches.module, inputs, method=info.name, target=chosen, **own))
+                    if not (info.wraps or info.takes("target")):
+                        chosen = None
+                    asked = {"method": info.name, "target": chosen, "layer": layer, "neuron": neuron}
+                    pieces.append(pellucid.explain(batches.module, inputs, **asked, **own))
                 bar.update()
             found.append(_together(pieces))
     return found
 
 
-def _rows_of(arguments: dict[str, Any], rows: slice) -> dict[str, Any]:
+def rows_of(arguments: dict[str, Any], rows: slice) -> dict[str, Any]:
     """Cut a baseline of one row per example to the rows of a part."""
     baseline = arguments.get("baselines")
     if not isinstance(baseline, PerExample):

@@ -47,6 +47,25 @@ def parse_numbers(text: str | None, option: str) -> tuple[float, ...] | None:
     return numbers
 
 
+def parse_neuron(text: str | None) -> int | tuple[int | slice, ...] | None:
+    """Read a neuron: an index, or one index or range for each dimension.
+
+    Example:
+        >>> parse_neuron("3"), parse_neuron("1,2:4,:")
+        (3, (1, slice(2, 4, None), slice(None, None, None)))
+    """
+    if text is None:
+        return None
+    parts: list[int | slice] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(-?\d+)?(:)?(-?\d+)?\s*", part)
+        if not match or (match[2] is None and match[1] is None):
+            raise Refusal(f"--neuron is {text!r}, but {part!r} is no index. Pass it like 3, or 1,2:4,: for a map.")
+        ends = [None if end is None else int(end) for end in (match[1], match[3])]
+        parts.append(slice(*ends) if match[2] else int(match[1]))
+    return parts[0] if len(parts) == 1 and isinstance(parts[0], int) else tuple(parts)
+
+
 def parse_examples(text: str | None, available: int) -> list[int]:
     """Read which examples are meant: ``N`` (the first N), ``0,4,10-12`` (positions from 0) or ``all``.
 

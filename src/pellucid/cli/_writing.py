@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from pellucid.cli._failures import Refusal
-from pellucid.report import Run, Subject, method_title, write_report
+from pellucid.report import Run, Subject, explanation_title, render_comparison, write_report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pellucid import Explanation
+    from pellucid import Comparison, Explanation
 
 
-SIDE = 2.9  # inches of one heat map
+SIZES = {"image": (2.9, 3.2), "text": (5.2, 2.2)}  # width and height of one panel in inches
 DPI = 110
 
 
@@ -47,6 +48,7 @@ def write_everything(
     *,
     pictures: bool = True,
     progress: bool | None = None,
+    comparison: Comparison | None = None,
 ) -> list[str]:
     """Write the report, the attributions and the pictures, and say what was written.
 
@@ -57,6 +59,7 @@ def write_everything(
         run: What the report says about itself.
         pictures: Whether PNGs are written.
         progress: Whether progress is shown; None shows it if somebody is looking.
+        comparison: What the methods are worth, for the end of the report.
 
     Returns:
         One line per thing written.
@@ -65,16 +68,41 @@ def write_everything(
         Refusal: A file cannot be written.
     """
     try:
-        report = write_report(folder / "report.html", explanations, subject, run)
+        report = write_report(folder / "report.html", explanations, subject, run, comparison)
         lines = [f"{report}: the report, one page without other files"]
+        names, tokens = subject.feature_names or None, subject.tokens or None
         saved = [
-            explanation.save(_made(folder / "attributions") / f"{slug(explanation.method)}.safetensors")
+            explanation.labelled(names=names, tokens=tokens).save(
+                _made(folder / "attributions") / f"{slug(explanation.method)}.safetensors"
+            )
             for explanation in explanations
         ]
         lines.append(f"{folder / 'attributions'}: {len(saved)} safetensors, one per method (pellucid.load reads them)")
         if pictures:
             count = _write_pictures(_made(folder / "pictures"), explanations, subject, progress)
             lines.append(f"{folder / 'pictures'}: {count} PNGs, one per example and method and one panel per example")
+    except OSError as error:
+        raise Refusal(f"--out {folder}: {error.filename or 'a file'} cannot be written: {error.strerror}.") from error
+    return lines
+
+
+def write_comparison(folder: Path, comparison: Comparison, run: Run, *, pictures: bool = True) -> list[str]:
+    """Write the page, the numbers and the picture of a comparison, and say what was written.
+
+    Raises:
+        Refusal: A file cannot be written.
+    """
+    from pellucid.visualization import png_bytes  # noqa: PLC0415  (it draws)
+
+    try:
+        page = folder / "comparison.html"
+        page.write_text(render_comparison(comparison, run=run), encoding="utf-8")
+        numbers = folder / "comparison.json"
+        numbers.write_text(json.dumps(comparison.to_dict(), indent=1, ensure_ascii=False), encoding="utf-8")
+        lines = [f"{page}: the comparison, one page without other files", f"{numbers}: its numbers, example by example"]
+        if pictures:
+            (folder / "comparison.png").write_bytes(png_bytes(comparison.plot()[0], DPI))
+            lines.append(f"{folder / 'comparison.png'}: means and intervals")
     except OSError as error:
         raise Refusal(f"--out {folder}: {error.filename or 'a file'} cannot be written: {error.strerror}.") from error
     return lines
@@ -96,7 +124,6 @@ def _made(folder: Path) -> Path:
 
 
 def _write_pictures(folder: Path, explanations: Sequence[Explanation], subject: Subject, progress: bool | None) -> int:
-
     from pellucid.visualization import png_bytes  # noqa: PLC0415  (it draws)
 
     count = 0
@@ -137,39 +164,25 @@ def _axes(count: int, subject: Subject) -> tuple[Figure, list[Axes]]:
     from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: PLC0415  (it draws)
 
     # numbers at the ends of neighbouring colour bars need room, so panels stand apart
-    width, height = (SIDE, SIDE + 0.3) if subject.kind == "image" else (5.2, 4.4)
+    width, height = SIZES.get(subject.kind, (5.2, 4.4))
     figure = Figure(figsize=(width * count, height), layout=ConstrainedLayoutEngine(wspace=0.18))
     return figure, list(figure.subplots(1, count, squeeze=False)[0])
 
 
-def _drawer(explanation: Explanation, subject: Subject, position: int) -> Callable[[Any], None]:
-    from pellucid.visualization import draw_attribution, draw_bars  # noqa: PLC0415  (it draws)
+def _drawer(explanation: Explanation, subject: Subject, position: int) -> Callable[[Axes], object]:
+    from pellucid.visualization import draw_attribution, draw_bars, draw_tokens  # noqa: PLC0415  (it draws)
 
     values = explanation.attributions
     row = (values[0] if isinstance(values, tuple) else values)[position].detach().cpu().double().numpy()
-    title = method_title(explanation.method)
+    title = explanation_title(explanation)
     if subject.kind == "image":
         while row.ndim > 2:
             row = row.sum(axis=0)
-
-        def draw_map(ax: Axes) -> None:
-            draw_attribution(ax, row, title=title)
-
-        return draw_map
+        return lambda ax: draw_attribution(ax, row, title=title)
     if subject.kind == "text":
         tokens = subject.tokens[position]
-        row = row.sum(axis=-1)[: len(tokens)]
-        names = [f"{index + 1} {token}" for index, token in enumerate(tokens)]
-    else:
-        row = row.ravel()
-        names = [str(name) for name in subject.feature_names] or [f"feature {index}" for index in range(row.size)]
-
-    def draw_signed_bars(ax: Axes) -> None:
-        draw_bars(ax, row, [_plain(name) for name in names], title=title)
-
-    return draw_signed_bars
-
-
-def _plain(name: str) -> str:
-    """Return a name that matplotlib does not read as mathematics."""
-    return name.replace("$", r"\$")
+        sums = row.sum(axis=-1)[: len(tokens)]
+        return lambda ax: draw_tokens(ax, tokens, sums, title=title)
+    numbers = row.ravel()
+    names = [str(name) for name in subject.feature_names] or [f"feature {index}" for index in range(numbers.size)]
+    return lambda ax: draw_bars(ax, numbers, names, title=title)

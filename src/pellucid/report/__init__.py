@@ -5,9 +5,24 @@ A `Subject` says what was explained (images, table rows or texts, with names and
 other host. Everything that comes from a file or a model is escaped.
 """
 
+from pellucid.report._overview import Section, render_overview
 from pellucid.report._page import Run
-from pellucid.report._render import render_report, write_report
+from pellucid.report._render import comparison_fragment, render_comparison, render_report, write_report
 from pellucid.report._subject import Subject, subject_of
-from pellucid.report._verdict import Verdict, method_title, verdict_of
+from pellucid.report._verdict import Verdict, explanation_title, method_title, verdict_of
 
-__all__ = ["Run", "Subject", "Verdict", "method_title", "render_report", "subject_of", "verdict_of", "write_report"]
+__all__ = [
+    "Run",
+    "Section",
+    "Subject",
+    "Verdict",
+    "comparison_fragment",
+    "explanation_title",
+    "method_title",
+    "render_comparison",
+    "render_overview",
+    "render_report",
+    "subject_of",
+    "verdict_of",
+    "write_report",
+]

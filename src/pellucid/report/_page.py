@@ -14,7 +14,7 @@ from pellucid.report._certificate import CertificateView, certificate_view
 from pellucid.report._panels import Panel, panel_of
 from pellucid.report._pictures import picture_uri
 from pellucid.report._subject import Subject
-from pellucid.report._verdict import Verdict, method_title, single_tensor, verdict_of
+from pellucid.report._verdict import Verdict, explanation_title, single_tensor, verdict_of
 
 if TYPE_CHECKING:
     from pellucid import Explanation
@@ -195,7 +195,7 @@ def _method_row(explanation: Explanation, run: Run) -> MethodRow:
     if explanation.n_steps is not None and "n_steps" not in explanation.settings:
         settings.append(("n_steps", str(explanation.n_steps)))
     return MethodRow(
-        title=method_title(explanation.method),
+        title=explanation_title(explanation),
         summary=run.summaries.get(explanation.method, ""),
         verdict=worst,
         rows=explanation.cost.rows,

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from torch import Tensor
 
-from pellucid.report._pictures import AGAINST, FOR, Array, flat_map, heat_map_uri, strength
+from pellucid.report._pictures import Array, flat_map, heat_map_uri, png_uri, strength
 from pellucid.report._subject import Subject
-from pellucid.report._verdict import Verdict, method_title, single_tensor, verdict_of
+from pellucid.report._verdict import Verdict, explanation_title, single_tensor, verdict_of
+from pellucid.visualization import png_bytes
+from pellucid.visualization.tokens import token_colour
+from pellucid.visualization.words import words_of
 
 if TYPE_CHECKING:
     from pellucid import Explanation
@@ -39,6 +42,7 @@ class Token:
     number: str
     colour: str
     joined: bool
+    special: bool
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Panel:
     """What one method says about one example."""
 
     title: str
-    kind: Literal["map", "bars", "tokens"]
+    kind: Literal["map", "bars", "tokens", "figure"]
     limit: str
     zero: bool
     signed: bool
@@ -60,8 +64,13 @@ class Panel:
 def panel_of(explanation: Explanation, subject: Subject, position: int) -> Panel:
     """Build the panel of one method for one example."""
     values = single_tensor(explanation.attributions, "attributions")[position]
-    title = method_title(explanation.method)
+    title = explanation_title(explanation)
     verdict = verdict_of(explanation, position)
+    if subject.kind == "figure":
+        figure, _ = explanation.plot(position)
+        uri = png_uri(png_bytes(figure, dpi=110))
+        signed = bool((values < 0).any())
+        return Panel(title, "figure", "", not bool(values.any()), signed, verdict, picture=uri, alt=f"{title}: figure")
     if subject.kind == "image":
         array = flat_map(values)
         limit = strength(array)
@@ -121,24 +130,14 @@ def _share(value: float, limit: float) -> float:
 
 
 def _tokens(array: Array, tokens: Sequence[str], limit: float) -> list[Token]:
-    shown = []
-    for index, raw in enumerate(tokens):
-        value = float(array[index])
-        red, green, blue = FOR if value >= 0 else AGAINST
-        text, joined = _readable(raw, first=index == 0)
-        alpha = round(0.85 * _share(value, limit), 3)
-        shown.append(Token(text, _signed(value), f"rgba({red}, {green}, {blue}, {alpha})", joined))
-    return shown
-
-
-def _readable(token: str, *, first: bool) -> tuple[str, bool]:
-    """Return a token without its tokenizer's marks, and whether it continues the word before it."""
-    if token.startswith("##"):
-        return token[2:], True
-    for mark in ("Ġ", "▁"):
-        if token.startswith(mark):
-            return token[1:] or "␣", False
-    return token, first
+    words = words_of(list(tokens), array[None, : len(tokens)], merge=False)
+    return [
+        Token(
+            word.text, _signed(word.values[0]), token_colour(word.values[0], limit), not word.begins or not place,
+            word.special,
+        )
+        for place, word in enumerate(words)
+    ]  # fmt: skip
 
 
 def _alt_text(title: str, array: Array) -> str:

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-FOR = (224, 106, 6)  # orange: speaks for the explained output
-AGAINST = (9, 118, 222)  # blue: speaks against it
+from pellucid.visualization.colors import AGAINST, FOR
 
 Array = NDArray[np.float64]
 
@@ -52,7 +51,11 @@ def picture_uri(picture: NDArray[np.float32]) -> str:
 
 
 def _png_uri(pixels: NDArray[np.uint8]) -> str:
-
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+    return png_uri(stream.getvalue())
+
+
+def png_uri(content: bytes) -> str:
+    """Return the content of a PNG file as a data URI."""
+    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")

@@ -16,7 +16,7 @@ from pellucid.report._verdict import single_tensor
 if TYPE_CHECKING:
     from pellucid import Explanation
 
-Kind = Literal["image", "table", "text"]
+Kind = Literal["image", "table", "text", "figure"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Subject:
         'income'
 
     Args:
-        kind: How the examples are shown: ``"image"``, ``"table"`` or ``"text"``.
+        kind: How the examples are shown: ``"image"``, ``"table"``, ``"text"``, or ``"figure"`` for what
+            `Explanation.plot` draws of anything else.
         names: One name per example, such as the file name.
         pictures: For images: one array per example, (height, width) or (height, width, 3), from 0 to 1,
             as a person would see it (before normalisation).
@@ -76,7 +77,7 @@ class Subject:
 
 
 def subject_of(explanation: Explanation) -> Subject:
-    """Describe the examples of an explanation by its inputs alone: images (1 or 3, H, W), or features.
+    """Describe the examples of an explanation by what it holds: images, features, tokens, or whatever has a figure.
 
     Args:
         explanation: Of one input.
@@ -85,19 +86,20 @@ def subject_of(explanation: Explanation) -> Subject:
         The subject. Pictures are stretched to their own range if they leave 0 to 1.
 
     Raises:
-        InvalidValueError: The inputs have another shape.
+        InvalidTypeError: The explanation is of several inputs.
     """
-    inputs = single_tensor(explanation.inputs, "inputs").detach().cpu().float()
+    inputs = single_tensor(explanation.inputs, "inputs").detach().cpu()
+    same = single_tensor(explanation.attributions, "attributions").shape == inputs.shape
     names = [f"example {i + 1}" for i in range(len(inputs))]
-    if inputs.ndim == 2:
-        features = [f"feature {i}" for i in range(inputs.shape[1])]
+    if explanation.tokens is not None:
+        return Subject("text", names, tokens=explanation.tokens)
+    if inputs.ndim == 2 and same:
+        features = explanation.names or [f"feature {i}" for i in range(inputs.shape[1])]
         values = [[f"{value:.4g}" for value in row] for row in inputs.tolist()]
         return Subject("table", names, feature_names=features, values=values)
-    if inputs.ndim == 4 and inputs.shape[1] in {1, 3}:
-        return Subject("image", names, pictures=[_picture(image) for image in inputs])
-    raise invalid_value(
-        "explanation", f"of inputs of shape {tuple(inputs.shape)}", "a page shows images and features", "one of these"
-    )
+    if inputs.ndim == 4 and inputs.shape[1] in {1, 3} and same:
+        return Subject("image", names, pictures=[_picture(image) for image in inputs.float()])
+    return Subject("figure", names)
 
 
 def _picture(image: Tensor) -> NDArray[np.float32]:

@@ -25,11 +25,11 @@ _RANK: dict[Level, int] = {"none": 0, "good": 1, "fair": 2, "poor": 3}
 _TITLES = {
     "deep_lift": "DeepLIFT",
     "deep_lift_shap": "DeepLIFT SHAP",
+    "grad_cam": "Grad-CAM",
     "gradient_shap": "GradientSHAP",
     "guided_grad_cam": "Guided Grad-CAM",
     "input_x_gradient": "Input \N{MULTIPLICATION SIGN} gradient",
     "kernel_shap": "KernelSHAP",
-    "layer_grad_cam": "Grad-CAM",
     "lime": "LIME",
     "lrp": "LRP",
     "smoothgrad": "SmoothGrad",
@@ -62,6 +62,23 @@ def method_title(name: str) -> str:
     return _TITLES.get(name, name.replace("_", " ").capitalize())
 
 
+def explanation_title(explanation: Explanation) -> str:
+    """Return the name of an explanation's method, with the layer or the neuron that it explains.
+
+    Example:
+        >>> import pellucid, torch
+        >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU())
+        >>> explanation_title(pellucid.explain(model, torch.ones(1, 2), method="saliency", layer="0", neuron=1))
+        'Saliency of neuron 1 of 0'
+    """
+    title = method_title(explanation.method)
+    if explanation.layer is None:
+        return title
+    if explanation.neuron is not None:
+        return f"{title} of neuron {explanation.neuron} of {explanation.layer}"
+    return f"{title} at {explanation.layer}"
+
+
 def single_tensor(value: object, name: str) -> Tensor:
     """Return the one tensor of a value that may be a tuple of one."""
     if isinstance(value, tuple) and len(value) == 1:
@@ -90,10 +107,12 @@ def verdict_of(explanation: Explanation, position: int) -> Verdict:
         own = len(explanation.delta) == len(everything)
         shown = (values, explanation.delta[position]) if own else (everything, explanation.delta.sum())
         found.append(_conservation(float(shown[0].sum()), float(shown[1])))
-    elif explanation.delta is not None and len(explanation.delta) == len(everything):
-        found.append(_completeness(float(values.sum()), float(explanation.delta[position])))
-    elif explanation.delta is not None:  # the model mixes its examples: they are complete together only
-        found.append(_completeness(float(everything.sum()), float(explanation.delta.sum())))
+    elif explanation.delta is not None:
+        own = len(explanation.delta) == len(everything)  # else the model mixes its examples: complete together only
+        bypass = torch.zeros_like(explanation.delta) if explanation.bypass is None else explanation.bypass
+        checks = (explanation.delta, bypass.to(explanation.delta))
+        delta, beside = (float(c[position] if own else c.sum()) for c in checks)
+        found.append(_completeness(float((values if own else everything).sum()), delta, beside))
     if explanation.standard_error is not None:
         error = single_tensor(explanation.standard_error, "standard_error")[position].double()
         found.append(_sampling(float(values.norm()), float(error.norm())))
@@ -103,17 +122,19 @@ def verdict_of(explanation: Explanation, position: int) -> Verdict:
     return Verdict(worst.level, "; ".join(v.text for v in found), "; ".join(v.detail for v in found))
 
 
-def _completeness(total: float, delta: float) -> Verdict:
-    difference = total - delta
+def _completeness(total: float, delta: float, bypass: float) -> Verdict:
+    difference = total + bypass - delta
+    share = abs(bypass) / max(abs(difference), 1e-12)
+    beside = f" with the {_percent(share)} that bypasses the layer" if share >= 0.01 else ""
     detail = f"delta {_short(delta)}"
     if math.isnan(total) or math.isnan(delta):
         return Verdict("poor", "holds values that are not numbers", detail)
     gap = abs(delta) / max(abs(difference), 1e-12) if delta else 0.0
     if gap < 0.01:
-        return Verdict("good", f"sums to the output difference within {_percent(gap)}", detail)
+        return Verdict("good", f"sums{beside} to the output difference within {_percent(gap)}", detail)
     if gap < 0.05:
-        return Verdict("fair", f"misses the output difference by {_percent(gap)}", detail)
-    return Verdict("poor", f"misses the output difference by {_percent(gap)}", detail)
+        return Verdict("fair", f"misses the output difference{beside} by {_percent(gap)}", detail)
+    return Verdict("poor", f"misses the output difference{beside} by {_percent(gap)}", detail)
 
 
 def _is_relevance(explanation: Explanation) -> bool:

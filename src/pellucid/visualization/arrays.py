@@ -40,7 +40,7 @@ def as_floats(name: str, value: ArrayLike) -> FloatArray:
         raise invalid_type(name, given, why, "a NumPy array or a tensor of real numbers")
     floats = array.astype(np.float64)
     if floats.size == 0:
-        raise invalid_value(name, f"empty, of shape {floats.shape}", "there is nothing to draw", LAYOUT)
+        raise invalid_value(name, f"empty, of shape {floats.shape}", "there is nothing to draw", "one number or more")
     bad = int(np.count_nonzero(~np.isfinite(floats)))
     if bad:
         given = f"an array in which {bad} of {floats.size} values are NaN or infinite"

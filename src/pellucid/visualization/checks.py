@@ -109,6 +109,11 @@ def check_figure(plt_fig_axis: Any, fig_size: Any) -> None:
         given = f"of type {type(plt_fig_axis).__name__}"
         why = "it is not a pair of a matplotlib figure and one of its axes"
         raise invalid_type("plt_fig_axis", given, why, "(figure, axis), as returned by plt.subplots()")
+    check_size(fig_size)
+
+
+def check_size(fig_size: Any) -> None:
+    """Refuse what is no size of a figure."""
     size = np.asarray(fig_size)
     if size.shape != (2,) or size.dtype.kind not in "fiu" or not (np.isfinite(size) & (size > 0)).all():
         raise invalid_value("fig_size", repr(fig_size), "it is no size", "(width, height) in inches, both positive")

@@ -22,6 +22,12 @@ NEGATIVE = ("#01569c", "#097bda", "#53a4fa", "#9ccaff", "#d3e7fe")
 POSITIVE = ("#834501", "#b86403", "#e88934", "#ffb780", "#ffe0c9")
 """Anchors from full magnitude down: CIE lightness 36, 51, 66, 80, 91; OKLCH hues 252 and 58 degrees."""
 
+FOR, AGAINST = (224, 106, 6), (9, 118, 222)
+"""Orange and blue of HTML pages, as red, green and blue: what raises the explained output, and what lowers it."""
+
+HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+"""Colours that readers with any common kind of colour blindness tell apart (Okabe and Ito, 2008)."""
+
 LEVELS = 257
 """An odd number, so that zero has a level of its own and is exactly white."""
 

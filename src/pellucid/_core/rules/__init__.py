@@ -30,7 +30,7 @@ from pellucid._core.rules.certificate import Certificate, OperationReport
 from pellucid._core.rules.guided import DECONVOLUTION, GUIDED
 from pellucid._core.rules.lrp import Relevances, relevances
 from pellucid._core.rules.lrp_audit import Absorbed, Audit
-from pellucid._core.rules.lrp_choice import ModuleRules
+from pellucid._core.rules.lrp_choice import ModuleRules, RuleChoice
 from pellucid._core.rules.lrp_composites import (
     CPLRP,
     Assign,
@@ -91,6 +91,7 @@ __all__ = [
     "PropagationRule",
     "Relevances",
     "Rule",
+    "RuleChoice",
     "RuleTable",
     "WSquare",
     "ZBox",

@@ -56,12 +56,11 @@ def relevances(
     forward: Forward,
     inputs: Inputs,
     select: Select,
-    composite: Composite,
+    composite: Composite | RuleChoice,
     *,
     rules: ModuleRules = NO_RULES,
     choices: Choices = NO_CHOICES,
     audit: bool = False,
-    partial: bool = False,
 ) -> Relevances:
     r"""Return the relevance of each input value under a composite of rules.
 
@@ -85,24 +84,23 @@ def relevances(
         forward: Any callable of the inputs.
         inputs: Floating tensors; dimension 0 counts examples.
         select: From what ``forward`` returns to one number per example, (N,).
-        composite: Which rule which layer gets.
+        composite: Which rule which layer gets, or a choice that was made from it and from ``rules``.
         rules: Rules by module, module name or module type.
         choices: Rules of the user's own in the engine's terms, which precede everything else.
         audit: Keep books of what each operation absorbs; costs a second evaluation of some operations.
-        partial: The inputs are values inside the model: no layer counts as the first, and rules for modules that
-            run before are not missed.
 
     Returns:
         Relevances, outputs, the certificate and the audit.
     """
-    channel, choice, books = Channel(), RuleChoice(composite, rules, partial), Books() if audit else None
-    treatment = Treatment(choice, channel, composite.softmax, books)
-    table = treatment.table(f"relevance propagation ({composite.name})")
+    channel, choice, books = Channel(), composite, Books() if audit else None
+    if not isinstance(choice, RuleChoice):
+        choice = RuleChoice(choice, rules)
+    treatment = Treatment(choice, channel, choice.composite.softmax, books)
+    table = treatment.table(f"relevance propagation ({choice.composite.name})")
     preferred = replace(choices, override=_first(choices, treatment.override))
     entering = _entering(uncompiled(forward), channel, books)
     found = modified_gradients(entering, inputs, select, table, choices=preferred)
-    if not partial:
-        choice.check_all_used()
+    choice.check_all_used()
     parts = tuple(
         channel.arrived(number, torch.where(gradient == 0, 0, value.detach() * gradient))
         for number, (value, gradient) in enumerate(zip(inputs, found.gradients, strict=True))

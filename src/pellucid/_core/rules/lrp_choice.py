@@ -48,11 +48,12 @@ class RuleChoice:
     Args:
         composite: The composite.
         rules: The user's rules by module, module name or module type; they precede the composite.
-        partial: The pass begins inside the model, so no operation reads the model's inputs.
+        partial: The pass begins inside the model: no operation reads the model's inputs, and rules for what
+            comes before are not missed.
     """
 
     def __init__(self, composite: Composite, rules: ModuleRules, partial: bool = False) -> None:
-        self._composite = composite
+        self.composite = composite
         self._partial = partial
         self._by_module: dict[int, tuple[ModuleKey, PropagationRule]] = {}
         self._by_name: dict[str, PropagationRule] = {}
@@ -79,12 +80,12 @@ class RuleChoice:
             if rule is not None:
                 return rule
         first = _never if self._partial else reads_inputs
-        return self._composite.rule_at(Place(operation, kind, named, first))
+        return self.composite.rule_at(Place(operation, kind, named, first))
 
     def check_all_used(self) -> None:
         """Refuse modules and names of the mapping that no operation ran in."""
         unused = sorted(key if isinstance(key, str) else type(key).__name__ for key in self._waiting)
-        if unused:
+        if unused and not self._partial:
             raise invalid_value(
                 "rules",
                 repr(unused),

@@ -1,0 +1,6 @@
+"""The jobs of the command line, imported together when one runs."""
+
+from pellucid.cli._compare import compare_data
+from pellucid.cli._explain import Options, explain_data
+
+__all__ = ["Options", "compare_data", "explain_data"]

@@ -1,0 +1,319 @@
+"""Stability: how much does an explanation change when the input hardly does?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid._core import report
+from pellucid._core.arguments import repeat_keyword
+from pellucid._core.batching import rows_without_graph
+from pellucid._core.door import accept_count, accept_inputs, accept_optional_count
+from pellucid._core.expansion import agree
+from pellucid._core.progress import progress
+from pellucid._core.random import draw_seeds, generator_of
+from pellucid._core.structure import like, wide
+from pellucid.docstrings import documented
+from pellucid.errors import ExpansionWarning, invalid_type, invalid_value
+from pellucid.metrics._asked import accept_maps
+from pellucid.metrics._drawing import accept_drawn, accept_function, calls, grid, parameters_of, side_by_side
+from pellucid.typing import Tensors
+
+
+def default_perturb_func(
+    inputs: Tensors, perturb_radius: float = 0.02, *, generator: torch.Generator | None = None
+) -> Tensors:
+    """Add noise that is uniform in the cube of values from -radius to radius around each input.
+
+    Example:
+        >>> import torch
+        >>> from pellucid.metrics import default_perturb_func
+        >>> bool((default_perturb_func(torch.zeros(2, 3), 0.1).abs() <= 0.1).all())
+        True
+
+    Args:
+        inputs: a tensor or a tuple of tensors.
+        perturb_radius: half the side of the cube, in the units of the inputs.
+        generator: source of randomness, a CPU generator; torch's default one without.
+
+    Returns:
+        The perturbed inputs, in their structure.
+    """
+    values = inputs if isinstance(inputs, tuple) else (inputs,)
+    noises = [torch.rand(x.shape, generator=generator, dtype=wide(x.dtype)).to(x.device) for x in values]
+    shifted = [(x + (2 * noise - 1) * perturb_radius).to(x.dtype) for x, noise in zip(values, noises, strict=True)]
+    return like(inputs, shifted)
+
+
+_SHARED = {
+    "explanation_func": "Explains inputs: a method's attribute, for example Saliency(model).attribute, or any function"
+    " of the inputs (in their structure) and of kwargs that returns attributions, a tensor or a tuple.",
+    "perturb_radius": "How far a value may be moved, in the units of the inputs.",
+    "n_perturb_samples": "Number of perturbed copies of each example.",
+    "max_examples_per_batch": "Rows per call of explanation_func at most; None leaves the choice to the library.",
+    "kwargs": "Arguments of explanation_func. target, baselines, additional_forward_args and feature_mask with one row"
+    " per example follow the copies.",
+    "generator": "... It moves the inputs; a random explanation_func draws for itself.",
+}
+
+
+@torch.inference_mode(False)
+@documented(
+    **_SHARED,
+    perturb_func="Perturbs inputs: called with them (each example repeated side by side; a tensor if there is one,"
+    " else a tuple) and with perturb_radius if it takes a second argument; returns what is shaped like them.",
+    norm_ord="Order of the norm: a positive number, inf, or fro for 2.",
+)
+def sensitivity_max(
+    explanation_func: Callable[..., Any],
+    inputs: Tensors,
+    perturb_func: Callable[..., Any] = default_perturb_func,
+    perturb_radius: float = 0.02,
+    n_perturb_samples: int = 10,
+    norm_ord: str | float = "fro",
+    max_examples_per_batch: int | None = None,
+    *,
+    generator: torch.Generator | None = None,
+    seed: int | None = None,
+    show_progress: bool = False,
+    **kwargs: Any,
+) -> Tensor:
+    """Measure the largest relative change of an explanation under small perturbations of the input.
+
+    ``max over x_I of |A(x) - A(x_I)| / |A(x)|``, with 1 in place of a norm of 0. Range: 0 to infinity; lower
+    is steadier. Law: 0 for gradients of a linear function. An explanation that draws random numbers has its own noise
+    in the result.
+
+    Example:
+        >>> import torch
+        >>> from pellucid.attr import InputXGradient
+        >>> from pellucid.metrics import sensitivity_max
+        >>> method = InputXGradient(lambda x: 3 * x.sum(1))
+        >>> twice = lambda x: 1.5 * x
+        >>> sensitivity_max(method.attribute, torch.tensor([[1.0, 2.0]]), perturb_func=twice)
+        tensor([0.5000])
+
+    {arguments}
+
+    Returns:
+        Scores, shape (N,).
+
+    {raises}
+
+    References:
+        Yeh et al. (2019), On the (In)fidelity and Sensitivity of Explanations, arXiv:1901.09392.
+    """
+    order = _order(norm_ord)
+    copies = _Copies(explanation_func, inputs, kwargs)
+    drawing = (accept_count("n_perturb_samples", n_perturb_samples), generator, seed)
+    cap = accept_optional_count("max_examples_per_batch", max_examples_per_batch)
+    draws = _draws(accept_function("perturb_func", perturb_func), perturb_radius, copies, drawing)
+    copies.explain_inputs()
+    expected = _joined(copies.explanation)
+    size = torch.linalg.vector_norm(expected, order, dim=1)
+    size = torch.where(size == 0, 1.0, size)
+    largest = torch.zeros_like(size)
+    with progress(show_progress, "Sensitivity", n_perturb_samples * copies.examples) as bar:
+        for _, found in copies.explained(draws, n_perturb_samples, cap):
+            change = torch.linalg.vector_norm(_joined(found) - expected, order, dim=1) / size
+            largest = torch.maximum(largest, change)
+            bar.update(copies.examples)
+    return largest
+
+
+@torch.inference_mode(False)
+@documented(**_SHARED)
+def local_lipschitz(
+    explanation_func: Callable[..., Any],
+    inputs: Tensors,
+    *,
+    perturb_radius: float = 0.02,
+    n_perturb_samples: int = 10,
+    max_examples_per_batch: int | None = None,
+    generator: torch.Generator | None = None,
+    seed: int | None = None,
+    show_progress: bool = False,
+    **kwargs: Any,
+) -> Tensor:
+    """Estimate how fast an explanation changes with the input: its local Lipschitz constant.
+
+    ``max over x_I of |A(x) - A(x_I)|_2 / |x - x_I|_2`` over inputs drawn uniformly from the cube around x: a lower
+    bound of the true constant. Range: 0 to infinity, in attributions per unit of input; lower is steadier.
+
+    Example:
+        >>> import torch
+        >>> from pellucid.attr import InputXGradient
+        >>> from pellucid.metrics import local_lipschitz
+        >>> method = InputXGradient(lambda x: 3 * x.sum(1))  # A(x) = 3 x
+        >>> local_lipschitz(method.attribute, torch.tensor([[1.0, 2.0]], dtype=torch.float64))
+        tensor([3.0000], dtype=torch.float64)
+
+    {arguments}
+
+    Returns:
+        Scores, shape (N,).
+
+    {raises}
+
+    References:
+        Alvarez-Melis and Jaakkola (2018), On the Robustness of Interpretability Methods, arXiv:1806.08049.
+    """
+    copies = _Copies(explanation_func, inputs, kwargs)
+    drawing = (accept_count("n_perturb_samples", n_perturb_samples), generator, seed)
+    cap = accept_optional_count("max_examples_per_batch", max_examples_per_batch)
+    draws = _draws(default_perturb_func, perturb_radius, copies, drawing)
+    copies.explain_inputs()
+    expected, start = _joined(copies.explanation), _joined(copies.inputs)
+    largest = expected.new_zeros(copies.examples)
+    with progress(show_progress, "Local Lipschitz", n_perturb_samples * copies.examples) as bar:
+        for values, found in copies.explained(draws, n_perturb_samples, cap):
+            moved = torch.linalg.vector_norm(_joined(values) - start, dim=1).to(expected)
+            change = torch.linalg.vector_norm(_joined(found) - expected, dim=1)
+            largest = torch.maximum(largest, torch.where(moved > 0, change / moved, 0.0))
+            bar.update(copies.examples)
+    return largest
+
+
+_SHAPE_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
+"""What explanations raise that cannot take another batch size."""
+Draws = Iterator[tuple[Tensor, ...]]
+"""One perturbed copy of the batch after the other."""
+
+
+def _draws(
+    perturb_func: Callable[..., Any],
+    radius: Any,
+    copies: _Copies,
+    drawing: tuple[int, torch.Generator | None, int | None],
+) -> Draws:
+    """Perturb the inputs, once per sample; arguments are checked before the first copy is asked for."""
+    count, generator, seed = drawing
+    inputs = copies.inputs
+    if perturb_func is default_perturb_func:
+        seeds, radius = draw_seeds(count, generator, seed), _radius(radius)
+        return (_tuple(default_perturb_func(inputs, radius, generator=generator_of(s))) for s in seeds)
+    for name, value in (("generator", generator), ("seed", seed)):
+        if value is not None:
+            raise invalid_value(name, "given", "perturb_func draws for itself", "a perturb_func that uses it")
+    given = (radius,) if (parameters_of(perturb_func) or 1) > 1 else ()
+    return _users_draws(perturb_func, given, inputs, count)
+
+
+def _users_draws(
+    perturb_func: Callable[..., Any], given: tuple[Any, ...], inputs: tuple[Tensor, ...], count: int
+) -> Draws:
+    for block in calls(inputs, count):
+        with torch.no_grad():
+            drawn = perturb_func(side_by_side(inputs, block), *given)
+        found = accept_drawn("perturbed inputs", drawn, inputs, block)
+        grids = [grid(v, len(x), block).to(x.device, x.dtype) for v, x in zip(found, inputs, strict=True)]
+        for copy in range(block):
+            yield tuple(part[copy] for part in grids)
+
+
+class _Copies:
+    """Explains perturbed copies of inputs, as many per call as fit and as may share one."""
+
+    def __init__(self, explanation_func: Callable[..., Any], inputs: Tensors, kwargs: dict[str, Any]) -> None:
+        self.function = accept_function("explanation_func", explanation_func)
+        if kwargs.get("return_convergence_delta"):
+            why = "a completeness error is no attribution"
+            raise invalid_value("return_convergence_delta", "True", why, "no such argument")
+        self.template = inputs
+        self.inputs = accept_inputs(inputs)
+        self.examples = len(self.inputs[0])
+        self.kwargs = kwargs
+        self.explanation: tuple[Tensor, ...] = ()
+
+    def explain_inputs(self) -> None:
+        """Explain the inputs themselves, all else having been checked."""
+        self.explanation = self._explained([self.inputs])[0]
+
+    def explained(self, draws: Draws, count: int, cap: int | None) -> Iterator[tuple[tuple[Tensor, ...], ...]]:
+        """Explain copy after copy.
+
+        Yields:
+            The copy and its explanation.
+        """
+        together = min(count, max(1, (cap or 2 * rows_without_graph(self.inputs)) // self.examples))
+        checked = together == 1
+        pending: list[tuple[Tensor, ...]] = []
+        for number, values in enumerate(draws, start=1):
+            pending.append(values)
+            if len(pending) < together and number < count:
+                continue
+            if checked or len(pending) == 1:
+                found = self._explained(pending)
+            else:
+                found, checked = self._explained_together(pending), True
+                if not found:
+                    together, found = 1, [self._explained([one])[0] for one in pending]
+                    _say_why_alone(count)
+            yield from zip(pending, found, strict=True)
+            pending = []
+
+    def _explained_together(self, copies: list[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
+        """Explain copies in one call beside the inputs; nothing if these come out differently there, or not at all.
+
+        What fails for another reason fails again when the copies are explained one by one.
+        """
+        try:
+            *found, again = self._explained([*copies, self.inputs])
+        except _SHAPE_ERRORS:
+            return []
+        return found if all(agree(a, b) for a, b in zip(again, self.explanation, strict=True)) else []
+
+    def _explained(self, copies: list[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
+        """Explain several copies of the batch in one call."""
+        rows = [torch.cat(parts) if len(parts) > 1 else parts[0] for parts in zip(*copies, strict=True)]
+        given = {n: repeat_keyword(n, v, self.examples, len(copies)) for n, v in self.kwargs.items()}
+        found = _tuple(self.function(like(self.template, rows), **given))
+        accept_maps(found, "the explanation")
+        if len(found[0]) != len(rows[0]):
+            raise invalid_value(
+                "explanation_func", f"a function that returns {len(found[0])} rows for {len(rows[0])}",
+                "each example has its own explanation", "one that returns attributions of shape (N, ...)",
+            )  # fmt: skip
+        split = [part.detach().split(self.examples) for part in found]
+        return [tuple(parts) for parts in zip(*split, strict=True)]
+
+
+def _say_why_alone(count: int) -> None:
+    report.notify(
+        ExpansionWarning,
+        "The inputs are explained differently among perturbed copies than alone: the explanation draws random numbers,"
+        " whose noise is then part of the score, or its model mixes the rows of a batch or takes no other one. Each of"
+        f" the {count} copies is explained by itself.",
+    )
+
+
+def _tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _joined(parts: tuple[Tensor, ...]) -> Tensor:
+    """All values of each example side by side, in float32 or wider."""
+    flat = [p.to(wide(p.dtype)).reshape(len(p), -1) for p in parts]
+    return torch.cat([f.to(flat[0].device) for f in flat], dim=1)
+
+
+def _order(norm_ord: Any) -> float:
+    if norm_ord == "fro":
+        return 2.0
+    if isinstance(norm_ord, bool) or not isinstance(norm_ord, int | float):
+        raise invalid_type("norm_ord", repr(norm_ord), "it is no order of a norm", "a positive number, inf or 'fro'")
+    if not norm_ord > 0:
+        raise invalid_value("norm_ord", str(norm_ord), "norms have a positive order", "a positive number or inf")
+    return float(norm_ord)
+
+
+def _radius(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise invalid_type("perturb_radius", f"a {type(value).__name__}", "it is a distance", "a number >= 0")
+    if not (math.isfinite(value) and value >= 0):
+        raise invalid_value("perturb_radius", str(value), "it is a distance", "a number >= 0")
+    return float(value)
