@@ -25,6 +25,8 @@ from pellucid.attr import (
     LayerConductance,
     LayerDeepLift,
     LayerDeepLiftShap,
+    LayerFeatureAblation,
+    LayerFeaturePermutation,
     LayerGradCam,
     LayerGradientShap,
     LayerGradientXActivation,
@@ -34,12 +36,14 @@ from pellucid.attr import (
     NeuronDeconvolution,
     NeuronDeepLift,
     NeuronDeepLiftShap,
+    NeuronFeatureAblation,
     NeuronGradient,
     NeuronGradientShap,
     NeuronGuidedBackprop,
     NeuronIntegratedGradients,
     NoiseTunnel,
     Occlusion,
+    PerturbationAttribution,
     Saliency,
     ShapleyValues,
     ShapleyValueSampling,
@@ -77,6 +81,12 @@ class Case:
     """Says what the output rests on, instead of only what a layer computes."""
     replays: bool = False
     """An error in a pass that skips what comes before a layer may be healed by a full pass."""
+
+    @property
+    def perturbs(self) -> bool:
+        """Looks at what happens to the output, instead of at gradients."""
+        perturbing = (PerturbationAttribution, LayerFeatureAblation, LayerFeaturePermutation, NeuronFeatureAblation)
+        return isinstance(self.build(self.net()), perturbing)
 
     def net(self, features: int = 5) -> nn.Module:
         """A curved model that the method can explain."""
@@ -241,6 +251,16 @@ CASES += [
         rules=True,
         rectifiers=True,
     ),
+    Case("layer-feature-ablation", AtInputs(LayerFeatureAblation), cap="perturbations_per_eval", replays=True),
+    Case(
+        "layer-feature-permutation",
+        AtInputs(LayerFeaturePermutation),
+        {"n_repeats": 2},
+        samples=True,
+        cap="perturbations_per_eval",
+        replays=True,
+    ),
+    Case("neuron-feature-ablation", AtOutput(NeuronFeatureAblation), cap="perturbations_per_eval"),
     Case("neuron-gradient", AtOutput(NeuronGradient)),
     Case("neuron-integrated-gradients", AtOutput(NeuronIntegratedGradients), STEPS, baselines=True, cap=CAP),
     Case("neuron-conductance", AtOutput(NeuronConductance), STEPS, baselines=True, cap=CAP),
