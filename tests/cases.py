@@ -17,18 +17,42 @@ from pellucid.attr import (
     FeaturePermutation,
     GradientShap,
     GuidedBackprop,
+    GuidedGradCam,
     InputXGradient,
     IntegratedGradients,
+    InternalInfluence,
     KernelShap,
+    LayerActivation,
+    LayerConductance,
+    LayerDeepLift,
+    LayerDeepLiftShap,
+    LayerFeatureAblation,
+    LayerFeaturePermutation,
+    LayerGradCam,
+    LayerGradientShap,
+    LayerGradientXActivation,
+    LayerIntegratedGradients,
+    LayerLRP,
     Lime,
+    NeuronConductance,
+    NeuronDeconvolution,
+    NeuronDeepLift,
+    NeuronDeepLiftShap,
+    NeuronFeatureAblation,
+    NeuronGradient,
+    NeuronGradientShap,
+    NeuronGuidedBackprop,
+    NeuronIntegratedGradients,
     NoiseTunnel,
     Occlusion,
     OwenValues,
+    PerturbationAttribution,
     Saliency,
     ShapleyValues,
     ShapleyValueSampling,
 )
 from pellucid.lrp import EpsilonPlus
+from tests.layers.ends import AtInputs, AtOutput
 from tests.models import mlp
 
 
@@ -58,6 +82,17 @@ class Case:
     windows: bool = False
     """Neighbouring values share in an attribution."""
 
+    explains: bool = True
+    """Says what the output rests on, instead of only what a layer computes."""
+    replays: bool = False
+    """An error in a pass that skips what comes before a layer may be healed by a full pass."""
+
+    @property
+    def perturbs(self) -> bool:
+        """Looks at what happens to the output, instead of at gradients."""
+        perturbing = (PerturbationAttribution, LayerFeatureAblation, LayerFeaturePermutation, NeuronFeatureAblation)
+        return isinstance(self.build(self.net()), perturbing)
+
     def net(self, features: int = 5) -> nn.Module:
         """A curved model that the method can explain."""
         return mlp(features, activation=nn.Softplus if self.rectifiers else nn.Tanh)
@@ -66,6 +101,8 @@ class Case:
         given = {k: v(inputs) if callable(v) else v for k, v in {**self.arguments, **more}.items()}
         if self.samples and "generator" not in given:
             given.setdefault("seed", 11)
+        if isinstance(self.build, AtInputs | AtOutput):
+            return self.build.run(forward, inputs, given)
         return self.build(forward).attribute(inputs, **given)
 
 
@@ -224,6 +261,58 @@ CASES = [
         baselines=True,
         cap="perturbations_per_eval",
     ),
+]
+
+STEPS = {"n_steps": 40}
+DRAWS = {"n_samples": 40, "stdevs": 0.05, "baselines": 0.3}
+CAP = "internal_batch_size"
+CASES += [
+    Case("layer-activation", AtInputs(LayerActivation), explains=False),
+    Case("layer-gradient-x-activation", AtInputs(LayerGradientXActivation)),
+    Case("layer-gradient", AtInputs(LayerGradientXActivation, multiply_by_inputs=False)),
+    Case("layer-integrated-gradients", AtInputs(LayerIntegratedGradients), STEPS, True, False, True, CAP, replays=True),
+    Case(
+        "layer-integrated-gradients-auto",
+        AtInputs(LayerIntegratedGradients),
+        {"n_steps": "auto"},
+        True,
+        False,
+        True,
+        CAP,
+        replays=True,
+    ),
+    Case("layer-conductance", AtInputs(LayerConductance), STEPS, True, False, True, CAP),
+    Case("internal-influence", AtInputs(InternalInfluence), STEPS, baselines=True, cap=CAP),
+    Case("layer-grad-cam", AtInputs(LayerGradCam), {"attr_dim_summation": False, "layout": "channels_first"}),
+    Case("layer-deep-lift", AtInputs(LayerDeepLift), {}, True, False, True, rules=True),
+    Case("layer-deep-lift-shap", AtInputs(LayerDeepLiftShap), {"baselines": 0.3}, True, False, True, CAP, rules=True),
+    Case("layer-gradient-shap", AtInputs(LayerGradientShap), DRAWS, samples=True, cap=CAP, replays=True),
+    Case("layer-lrp", AtInputs(LayerLRP), rules=True),
+    Case(
+        "guided-grad-cam",
+        AtInputs(GuidedGradCam, spatial=True),
+        {"layout": "channels_first"},
+        rules=True,
+        rectifiers=True,
+    ),
+    Case("layer-feature-ablation", AtInputs(LayerFeatureAblation), cap="perturbations_per_eval", replays=True),
+    Case(
+        "layer-feature-permutation",
+        AtInputs(LayerFeaturePermutation),
+        {"n_repeats": 2},
+        samples=True,
+        cap="perturbations_per_eval",
+        replays=True,
+    ),
+    Case("neuron-feature-ablation", AtOutput(NeuronFeatureAblation), cap="perturbations_per_eval"),
+    Case("neuron-gradient", AtOutput(NeuronGradient)),
+    Case("neuron-integrated-gradients", AtOutput(NeuronIntegratedGradients), STEPS, baselines=True, cap=CAP),
+    Case("neuron-conductance", AtOutput(NeuronConductance), STEPS, baselines=True, cap=CAP),
+    Case("neuron-deep-lift", AtOutput(NeuronDeepLift), baselines=True, rules=True),
+    Case("neuron-deep-lift-shap", AtOutput(NeuronDeepLiftShap), {"baselines": 0.3}, cap=CAP, rules=True),
+    Case("neuron-gradient-shap", AtOutput(NeuronGradientShap), DRAWS, samples=True, cap=CAP),
+    Case("neuron-guided-backprop", AtOutput(NeuronGuidedBackprop), rules=True, rectifiers=True),
+    Case("neuron-deconvolution", AtOutput(NeuronDeconvolution), rules=True, rectifiers=True),
 ]
 
 OTHER_RESULTS = {
