@@ -97,7 +97,7 @@ LAYERS = [
     ("pellucid.visualization", "pellucid.rules", "pellucid.lrp"),
     ("pellucid.attr", "pellucid.robust", "pellucid.metrics", "pellucid.intervals"),
     ("pellucid.registry", "pellucid.explanation"),
-    ("pellucid.scopes", "pellucid.comparison", "pellucid.verdicts"),
+    ("pellucid.scopes", "pellucid.comparison", "pellucid.verdicts", "pellucid.rest"),
     ("pellucid.explaining",),
     ("pellucid.comparing",),
     ("pellucid.report", "pellucid.cli"),

@@ -13,6 +13,7 @@ from pellucid.comparison import Comparison
 from pellucid.explaining import explain
 from pellucid.explanation import Cost, Explanation, load
 from pellucid.registry import MethodInfo, methods
+from pellucid.rest import Rest, rest_of
 
 __version__ = "0.1.0"
 
@@ -23,6 +24,7 @@ __all__ = [
     "MethodInfo",
     "Notice",
     "Report",
+    "Rest",
     "attr",
     "compare",
     "errors",
@@ -31,6 +33,7 @@ __all__ = [
     "methods",
     "metrics",
     "recording",
+    "rest_of",
     "robust",
     "select_output",
     "shared",
