@@ -75,9 +75,7 @@ def test_methods_with_a_class_for_layers_agree(model, x):
         atol=1e-13,
     )
     ablated = LayerFeatureAblation(model, model.first).attribute(x, 0.2, target=0)
-    assert torch.allclose(
-        pellucid.attr.FeatureAblation(rest).attribute(rest.values, 0.2, target=0), ablated, atol=1e-13
-    )
+    assert torch.allclose(FeatureAblation(rest).attribute(rest.values, 0.2, target=0), ablated, atol=1e-13)
 
 
 def test_arguments_and_the_layers_input(model, x):
