@@ -17,15 +17,42 @@ from pellucid.attr import (
     FeaturePermutation,
     GradientShap,
     GuidedBackprop,
+    GuidedGradCam,
     InputXGradient,
     IntegratedGradients,
+    InternalInfluence,
+    KernelShap,
+    LayerActivation,
+    LayerConductance,
+    LayerDeepLift,
+    LayerDeepLiftShap,
+    LayerFeatureAblation,
+    LayerFeaturePermutation,
+    LayerGradCam,
+    LayerGradientShap,
+    LayerGradientXActivation,
+    LayerIntegratedGradients,
+    LayerLRP,
+    Lime,
+    NeuronConductance,
+    NeuronDeconvolution,
+    NeuronDeepLift,
+    NeuronDeepLiftShap,
+    NeuronFeatureAblation,
+    NeuronGradient,
+    NeuronGradientShap,
+    NeuronGuidedBackprop,
+    NeuronIntegratedGradients,
     NoiseTunnel,
     Occlusion,
+    OwenValues,
+    PerturbationAttribution,
     Saliency,
     ShapleyValues,
     ShapleyValueSampling,
 )
 from pellucid.lrp import EpsilonPlus
+from tests.layers.ends import AtInputs, AtOutput
 from tests.models import mlp
 
 
@@ -50,8 +77,21 @@ class Case:
     rectifiers: bool = False
     """Needs a rectifier in the model."""
 
+    estimates: bool = False
+    """Features without influence get the noise or bias of an estimate."""
     windows: bool = False
     """Neighbouring values share in an attribution."""
+
+    explains: bool = True
+    """Says what the output rests on, instead of only what a layer computes."""
+    replays: bool = False
+    """An error in a pass that skips what comes before a layer may be healed by a full pass."""
+
+    @property
+    def perturbs(self) -> bool:
+        """Looks at what happens to the output, instead of at gradients."""
+        perturbing = (PerturbationAttribution, LayerFeatureAblation, LayerFeaturePermutation, NeuronFeatureAblation)
+        return isinstance(self.build(self.net()), perturbing)
 
     def net(self, features: int = 5) -> nn.Module:
         """A curved model that the method can explain."""
@@ -61,6 +101,8 @@ class Case:
         given = {k: v(inputs) if callable(v) else v for k, v in {**self.arguments, **more}.items()}
         if self.samples and "generator" not in given:
             given.setdefault("seed", 11)
+        if isinstance(self.build, AtInputs | AtOutput):
+            return self.build.run(forward, inputs, given)
         return self.build(forward).attribute(inputs, **given)
 
 
@@ -72,6 +114,12 @@ def each(function: Callable[[Any], Any], inputs: Any) -> Any:
 def six_features(inputs: Any) -> Any:
     """A mask with at most six features, one per value in a row of up to six."""
     return each(lambda x: torch.arange(x[0].numel()).reshape(x.shape[1:]) % 6, inputs)
+
+
+def one_level(inputs: Any) -> Any:
+    """A hierarchy without groups for the features of ``six_features``."""
+    tensors = inputs if isinstance(inputs, tuple) else (inputs,)
+    return tuple(range(max(min(6, x[0].numel()) for x in tensors)))
 
 
 def pairs_of_values(inputs: Any) -> Any:
@@ -180,4 +228,96 @@ CASES = [
         baselines=True,
         cap="perturbations_per_eval",
     ),
+    Case(
+        "kernel-shap",
+        KernelShap,
+        {"feature_mask": six_features, "n_samples": 24},
+        samples=True,
+        baselines=True,
+        cap="perturbations_per_eval",
+        estimates=True,
+    ),
+    Case(
+        "lime",
+        Lime,
+        {"feature_mask": six_features, "n_samples": 24},
+        samples=True,
+        baselines=True,
+        cap="perturbations_per_eval",
+        estimates=True,
+    ),
+    Case(
+        "owen-values",
+        OwenValues,
+        {"feature_mask": six_features, "hierarchy": one_level},
+        baselines=True,
+        cap="perturbations_per_eval",
+    ),
+    Case(
+        "owen-values-sampled",
+        OwenValues,
+        {"feature_mask": six_features, "hierarchy": one_level, "n_samples": 4},
+        samples=True,
+        baselines=True,
+        cap="perturbations_per_eval",
+    ),
 ]
+
+STEPS = {"n_steps": 40}
+DRAWS = {"n_samples": 40, "stdevs": 0.05, "baselines": 0.3}
+CAP = "internal_batch_size"
+CASES += [
+    Case("layer-activation", AtInputs(LayerActivation), explains=False),
+    Case("layer-gradient-x-activation", AtInputs(LayerGradientXActivation)),
+    Case("layer-gradient", AtInputs(LayerGradientXActivation, multiply_by_inputs=False)),
+    Case("layer-integrated-gradients", AtInputs(LayerIntegratedGradients), STEPS, True, False, True, CAP, replays=True),
+    Case(
+        "layer-integrated-gradients-auto",
+        AtInputs(LayerIntegratedGradients),
+        {"n_steps": "auto"},
+        True,
+        False,
+        True,
+        CAP,
+        replays=True,
+    ),
+    Case("layer-conductance", AtInputs(LayerConductance), STEPS, True, False, True, CAP),
+    Case("internal-influence", AtInputs(InternalInfluence), STEPS, baselines=True, cap=CAP),
+    Case("layer-grad-cam", AtInputs(LayerGradCam), {"attr_dim_summation": False, "layout": "channels_first"}),
+    Case("layer-deep-lift", AtInputs(LayerDeepLift), {}, True, False, True, rules=True),
+    Case("layer-deep-lift-shap", AtInputs(LayerDeepLiftShap), {"baselines": 0.3}, True, False, True, CAP, rules=True),
+    Case("layer-gradient-shap", AtInputs(LayerGradientShap), DRAWS, samples=True, cap=CAP, replays=True),
+    Case("layer-lrp", AtInputs(LayerLRP), rules=True),
+    Case(
+        "guided-grad-cam",
+        AtInputs(GuidedGradCam, spatial=True),
+        {"layout": "channels_first"},
+        rules=True,
+        rectifiers=True,
+    ),
+    Case("layer-feature-ablation", AtInputs(LayerFeatureAblation), cap="perturbations_per_eval", replays=True),
+    Case(
+        "layer-feature-permutation",
+        AtInputs(LayerFeaturePermutation),
+        {"n_repeats": 2},
+        samples=True,
+        cap="perturbations_per_eval",
+        replays=True,
+    ),
+    Case("neuron-feature-ablation", AtOutput(NeuronFeatureAblation), cap="perturbations_per_eval"),
+    Case("neuron-gradient", AtOutput(NeuronGradient)),
+    Case("neuron-integrated-gradients", AtOutput(NeuronIntegratedGradients), STEPS, baselines=True, cap=CAP),
+    Case("neuron-conductance", AtOutput(NeuronConductance), STEPS, baselines=True, cap=CAP),
+    Case("neuron-deep-lift", AtOutput(NeuronDeepLift), baselines=True, rules=True),
+    Case("neuron-deep-lift-shap", AtOutput(NeuronDeepLiftShap), {"baselines": 0.3}, cap=CAP, rules=True),
+    Case("neuron-gradient-shap", AtOutput(NeuronGradientShap), DRAWS, samples=True, cap=CAP),
+    Case("neuron-guided-backprop", AtOutput(NeuronGuidedBackprop), rules=True, rectifiers=True),
+    Case("neuron-deconvolution", AtOutput(NeuronDeconvolution), rules=True, rectifiers=True),
+]
+
+OTHER_RESULTS = {
+    "DataLoaderAttribution": "takes a data loader instead of inputs",
+    "LimeBase": "gives the representation of one model for one value",
+    "ShapleyInteractions": "gives a matrix of features and features",
+}
+"""Methods whose inputs or results have another form; each has tests of its own."""

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from pellucid.attr import IntegratedGradients, PerturbationAttribution
+from pellucid.attr import IntegratedGradients
 from pellucid.errors import UnsupportedModelError
 from tests.cases import CASES
 from tests.models import DOUBLE, TwoInputs, cnn
@@ -41,7 +41,7 @@ def test_tuples_of_inputs(case, x, generator):
     a, b = case.run(TwoInputs(), (x, other), target=2, additional_forward_args=torch.rand(3, dtype=DOUBLE))
     assert a.shape == x.shape
     assert b.shape == other.shape
-    assert bool(b.any()) is not case.name.startswith("lrp")  # exp(b) is a gate there, and gates get nothing
+    assert bool(b.any()) is not ("lrp" in case.name)  # exp(b) is a gate there, and gates get nothing
 
 
 @EVERY
@@ -80,12 +80,16 @@ def test_permuted_features_permute_attributions(case, x):
 
 @EVERY
 def test_a_feature_without_influence_gets_nothing(case, x):
+    if not case.explains:
+        pytest.skip("what a layer computes is no matter of influence")
     if case.windows:
         pytest.skip("neighbours share in an attribution")
     model = case.net(4)
+    if case.estimates:
+        pytest.skip("the estimate is not exact")
     found = case.run(lambda v: model(v[:, :4]), x, target=0)[:, 4]
     # outputs are compared: the same row is rounded otherwise in a larger matrix product
-    tolerance = 1e-15 if isinstance(case.build(model), PerturbationAttribution) else 0.0
+    tolerance = 1e-15 if case.perturbs else 0.0
     assert found.abs().max() <= tolerance
 
 

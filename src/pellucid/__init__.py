@@ -14,6 +14,7 @@ from pellucid.explaining import explain
 from pellucid.explanation import Cost, Explanation, load
 from pellucid.ids import EmbeddedInputs, embed
 from pellucid.registry import MethodInfo, methods
+from pellucid.rest import Rest, rest_of
 
 __version__ = "0.1.0"
 
@@ -25,6 +26,7 @@ __all__ = [
     "MethodInfo",
     "Notice",
     "Report",
+    "Rest",
     "attr",
     "compare",
     "embed",
@@ -34,6 +36,7 @@ __all__ = [
     "methods",
     "metrics",
     "recording",
+    "rest_of",
     "robust",
     "select_output",
     "shared",

@@ -78,7 +78,8 @@ def _made_at(
 ) -> MethodInfo:
     make = table.get(info.name)
     if make is None:
-        raise invalid_value("method", repr(info.name), f"it does not explain {scope}", f"one of {', '.join(table)}")
+        others = f"one of {', '.join(table)}, or explain pellucid.rest_of(model, layer, inputs)"
+        raise invalid_value("method", repr(info.name), f"it does not explain {scope} by itself", others)
     made = make(_nothing, layer)
     return replace(info, build=lambda model: make(model, layer), attribution=type(made), needs_layer=False)
 

@@ -91,7 +91,7 @@ class RowLimit:
         """Cut the block that begins at a sample and example."""
         sample, example = start
         if self.whole:
-            return Block(slice(sample, sample + 1), slice(0, examples))
+            return Block(slice(sample, sample + 1), slice(example, examples))
         if example or self.rows < examples:
             return Block(slice(sample, sample + 1), slice(example, min(example + self.rows, examples)))
         return Block(slice(sample, min(sample + self.rows // examples, samples)), slice(0, examples))

@@ -43,7 +43,7 @@ class Evaluator:
         self.limit = RowLimit.of(question.inputs, cap)
         self.limit.whole = not question.site.divisible
         self._plain: Tensor | None = None
-        self._checked = False
+        self._checked: set[tuple[int, ...]] = set()
         self._measuring = False
         self._used: frozenset[int] | None = None
 
@@ -86,11 +86,10 @@ class Evaluator:
         expected = self.outputs()
         both = appended(others, tuple(x[examples.to(x.device)] for x in self.question.inputs))
         report.count(2 * len(examples))
-        with torch.no_grad():
-            try:
-                found = output_tensor(self.site.run_rows(both, examples, 2))
-            except SHAPE_ERRORS:
-                return False
+        try:
+            found = run_plain(lambda lent: output_tensor(self.site.run_rows(lent, examples, 2)), both).detach()
+        except SHAPE_ERRORS:
+            return False
         if found.dim() == 0 or len(found) != 2 * len(examples) or expected.shape[:1] != (self.site.examples,):
             return False
         return agree(found[len(examples) :], expected[examples.to(expected.device)])
@@ -129,7 +128,7 @@ class Evaluator:
             evaluated = [Evaluated(points, _unflat(f.gradients, 1), _unflat(f.changes, 1)) for f in found]
             return evaluated if len(examples) == self.site.examples else [e.of(examples) for e in evaluated]
         points = path.points(block.samples, examples)
-        run = self._rows_pass if self._checked else self._checked_pass
+        run = self._rows_pass if tuple(examples.tolist()) in self._checked else self._checked_pass
         found = run(_each(lambda v: v.flatten(0, 1), points), examples)
         repeats = block.shape[0]
         return [Evaluated(points, _unflat(f.gradients, repeats), _unflat(f.changes, repeats)) for f in found]
@@ -156,23 +155,28 @@ class Evaluator:
             return self._noting(self.differentiate(run, chooses, points))
 
     def _checked_pass(self, points: Points, examples: Tensor) -> tuple[Pass, ...]:
-        """The first expanded pass, with the inputs themselves as its last copy, compared with the plain pass.
+        """The first expanded pass over some examples, checked against the plain pass over the batch.
 
-        Rules keep books of their passes, so under rules the comparison is made in a pass of its own.
+        Each choice of examples is checked: what is no row per example (a statistic of the batch, a tensor with as
+        many rows by accident) may go unnoticed in one and not in the next. The inputs themselves are the last copy;
+        rules keep books of their passes, so that under rules the comparison is made in a pass of its own.
         """
+        expected = self.outputs()
+        require_rows(expected, self.site.examples)
+        known = expected[examples.to(expected.device)]
+        anchor = tuple(x[examples.to(x.device)] for x in self.question.inputs)
         if not isinstance(self.differentiate, WITHOUT_BOOKS):
             others = tuple(v[: len(examples)] for v in points.references or points.values)
             if not self.stands_beside(others, examples):
                 raise NotExpandableError("a row gave another output among other rows than alone")
-            self._checked = True
-            return self._rows_pass(points, examples)
-        expected = self.outputs()
-        require_rows(expected, self.site.examples)
-        anchored = Points(appended(points.values, tuple(x[examples.to(x.device)] for x in self.question.inputs)))
-        known = expected[examples.to(expected.device)]
-        found = compared(lambda: self._rows_pass(anchored, examples), lambda passes: passes[0].output, known)
-        self._checked = True
-        return tuple(f.first(len(points.values[0])) for f in found)
+            found = self._rows_pass(points, examples)
+        else:
+            there = all(torch.equal(v[-len(x) :], x) for v, x in zip(points.values, anchor, strict=True))
+            anchored = points if there else Points(appended(points.values, anchor))
+            passes = compared(lambda: self._rows_pass(anchored, examples), lambda passes: passes[0].output, known)
+            found = tuple(f.first(len(points.values[0])) for f in passes)
+        self._checked.add(tuple(examples.tolist()))
+        return found
 
     def _noting(self, found: tuple[Pass, ...]) -> tuple[Pass, ...]:
         """Note which inputs had influence."""

@@ -30,7 +30,7 @@ from pellucid._core.reducers import FoundSum
 from pellucid._core.site import Question, check_results
 from pellucid._core.structure import with_floats
 from pellucid._core.tangents import Tangents, with_tangents
-from pellucid._core.taps import Place, tapped
+from pellucid._core.taps import Place, refuse_checkpoint, tapped
 
 
 @dataclass
@@ -64,9 +64,9 @@ class AtLayer:
 
     def __call__(self, run: Run, chooses: tuple[Choose, ...], points: Points) -> tuple[Pass, ...]:
         """Run once and differentiate by what flows at the layer."""
-        linked = len(self.wanted.place.layers) > 1
-        caught = Caught(self.wanted.place, _leaf_or_link if linked else _leaf)
-        with tapped(self.wanted.place, lambda layer, value: _onwards(value, caught.catch(layer, value))):
+        place = self.wanted.place
+        caught = Caught(place, _Links(bool(place.device_ids)))
+        with tapped(place, lambda layer, value: _onwards(value, _cut(caught, layer, value))):
             output = output_tensor(run(*(v.clone() for v in points.values)))
         leaves = tuple(caught.kept())
         found = gradients_of([choose(output) for choose in chooses], leaves, self.grad_kwargs)
@@ -158,6 +158,7 @@ class Conducted:
         speeds: dict[int, Tensor] = {}
 
         def visit(layer: int, value: Any) -> Any:
+            refuse_checkpoint(self.wanted.place.names[layer])
             kept, moved = caught.catch(layer, value), tangents.of(value)
             speeds.update(zip(map(id, kept), moved, strict=True))
             if not self.repeated:
@@ -206,7 +207,7 @@ class ThroughNeuron:
 
         def visit(layer: int, value: Any) -> Any:
             flowing.catch(layer, value)
-            return _onwards(value, cut.catch(layer, value))
+            return _onwards(value, _cut(cut, layer, value))
 
         with tapped(self.place, visit):
             output = output_tensor(run(*(x.clone() for x in inputs)))
@@ -243,9 +244,23 @@ def _leaf(tensor: Tensor) -> Tensor:
     return tensor.detach().requires_grad_()
 
 
-def _leaf_or_link(tensor: Tensor) -> Tensor:
-    """Keep what depends on an earlier layer connected with it."""
-    return tensor if tensor.requires_grad else tensor.detach().requires_grad_()
+@dataclass
+class _Links:
+    """Cuts the first value off from what comes before it, and keeps later layers and calls connected with it."""
+
+    begun: bool
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        link = self.begun and tensor.requires_grad
+        self.begun = True
+        return tensor if link else _leaf(tensor)
+
+
+def _cut(caught: Caught, layer: int, value: Any) -> list[Tensor]:
+    """Catch what flows; where the model switched gradients off, that may be a checkpoint, which would hide them."""
+    if not torch.is_grad_enabled():
+        refuse_checkpoint(caught.place.names[layer])
+    return caught.catch(layer, value)
 
 
 def _onwards(value: Any, kept: Sequence[Tensor]) -> Any:

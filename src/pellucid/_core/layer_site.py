@@ -9,32 +9,34 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from pellucid._core import report
 from pellucid._core.arguments import repeat_rows
 from pellucid._core.expansion import agree, run_plain
 from pellucid._core.layout import Called, Caught, Wanted
+from pellucid._core.model import modules_of
 from pellucid._core.output import output_tensor
 from pellucid._core.replay import Diverged, Prefix, Recording
 from pellucid._core.site import InputSite, check_results
 from pellucid._core.structure import floats_in, with_floats
-from pellucid._core.taps import Place, share_of, tapped
+from pellucid._core.taps import Place, refuse_checkpoint, share_of, tapped
 from pellucid.errors import UnsupportedModelError
 from pellucid.typing import ForwardFunction
 
 
 @dataclass
 class Replays:
-    """How passes skip what comes before the layer; ``None`` once it failed, and whether it was checked."""
+    """How passes skip what comes before the layer; ``None`` once it failed, and for which examples it was checked."""
 
     prefix: Prefix | None = None
-    checked: bool = False
+    checked: set[tuple[int, ...]] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class LayerSite:
         if prefix is not None and not (torch.is_grad_enabled() and any(v.requires_grad for v in values)):
             every = torch.arange(self.examples)
             with self._trying():
-                if not self.replays.checked:
+                if tuple(every.tolist()) not in self.replays.checked:
                     return self._check_replay(prefix, values, every)
                 return self._from_here(prefix, values, every, 1)
         with self._putting(values):
@@ -123,7 +125,7 @@ class LayerSite:
         prefix = self.replays.prefix
         if prefix is not None:
             with self._trying():
-                if not self.replays.checked:
+                if tuple(examples.tolist()) not in self.replays.checked:
                     self._check_replay(prefix, values, examples)
                 return self._from_here(prefix, values, examples, repeats)
         rows = tuple(repeat_rows(x, examples, repeats) for x in self.inside.values)
@@ -133,8 +135,9 @@ class LayerSite:
     def _from_here(self, prefix: Prefix, values: tuple[Tensor, ...], examples: Tensor, repeats: int) -> Any:
         """Replay what comes before, and run the rest."""
         rows = tuple(repeat_rows(x, examples, repeats) for x in self.inside.values)
-        with prefix.replayed(examples, repeats) as replay, self._putting(values, replay.reach):
-            return self.inside.run_rows(rows, examples, repeats)
+        replay = prefix.replay(examples, repeats)
+        with self._putting(values, replay.reach):
+            return _under(replay, self.inside).run_rows(rows, examples, repeats)
 
     @contextmanager
     def _trying(self) -> Iterator[None]:
@@ -165,7 +168,7 @@ class LayerSite:
             raise Diverged("the output has other rows")
         if not agree(output[len(examples) :], self.output[examples.to(output.device)]):
             raise Diverged("the batch gave another output than in a full pass")
-        self.replays.checked = True
+        self.replays.checked.add(tuple(examples.tolist()))
         return output[: len(examples)]
 
     @contextmanager
@@ -218,6 +221,8 @@ class _Put:
             raise _another_course(self._place.names[layer])
         if not floats:
             return None
+        if not torch.is_grad_enabled() and any(v.requires_grad for v in new):
+            refuse_checkpoint(self._place.names[layer])
         shares = new if device is None else [share_of(v, device, self._place.device_ids) for v in new]
         return with_floats(value, iter(shares))
 
@@ -237,7 +242,11 @@ def _another_course(name: str) -> UnsupportedModelError:
 
 
 def flow(
-    inside: InputSite, place: Place, inputs: tuple[Tensor, ...], recording: Recording | None = None
+    inside: InputSite,
+    place: Place,
+    inputs: tuple[Tensor, ...],
+    recording: Recording | None = None,
+    by_autograd: bool = False,
 ) -> tuple[tuple[Called, ...], tuple[Tensor, ...], Tensor]:
     """Run the function once on the whole batch and look at what flows at a place.
 
@@ -246,6 +255,7 @@ def flow(
         place: where to look.
         inputs: one value per example for each input.
         recording: notes what is called before the place is reached.
+        by_autograd: whether values will be put there that autograd differentiates by, which a checkpoint would lose.
 
     Returns:
         The calls of the layers, their tensors (detached copies) and the model's output.
@@ -255,19 +265,31 @@ def flow(
         caught = Caught(place, lambda tensor: tensor.detach().clone())
 
         def visit(layer: int, value: Any) -> Any:
+            if by_autograd:
+                refuse_checkpoint(place.names[layer])
             if recording is None:
                 caught.catch(layer, value)
                 return None
             with recording.at_layer():  # what flows on is new, so that the use of the layer's own result is not seen
                 return with_floats(value, iter([tensor.clone() for tensor in caught.catch(layer, value)]))
 
-        with tapped(place, visit), recording or nullcontext():
-            return inside.run_whole(lent), caught
+        with tapped(place, visit):
+            return (inside if recording is None else _under(recording, inside)).run_whole(lent), caught
 
     report.count(inside.examples)
     output, caught = run_plain(run, inputs)
     calls, tensors = caught.collected()
     return calls, tensors, output_tensor(output).detach()
+
+
+def _under(mode: TorchFunctionMode, inside: InputSite) -> InputSite:
+    """Let a mode see what the user's function calls, and nothing of what prepares its arguments."""
+
+    def forward(*args: Any) -> Any:
+        with mode:
+            return inside.forward(*args)
+
+    return replace(inside, forward=forward)
 
 
 def layer_site(inside: InputSite, wanted: Wanted, replay: bool = False) -> LayerSite:
@@ -276,13 +298,15 @@ def layer_site(inside: InputSite, wanted: Wanted, replay: bool = False) -> Layer
     Args:
         inside: the model's inputs.
         wanted: the layers, and how results are wanted.
-        replay: whether later passes may skip what comes before the layer.
+        replay: whether later passes are differentiated by autograd, and may skip what comes before the layer.
 
     Returns:
         The site.
     """
-    recording = Recording(inside.values[0].device) if replay and not wanted.place.device_ids else None
-    calls, natural, output = flow(inside, wanted.place, inside.values, recording)
+    recording = None
+    if replay and not wanted.place.device_ids:
+        recording = Recording(inside.values[0].device, modules_of(inside.forward))
+    calls, natural, output = flow(inside, wanted.place, inside.values, recording, by_autograd=replay)
     wanted.structured(calls, natural)  # calls that cannot be summed are refused here
     prefix = None if recording is None else Prefix.of(recording, inside.examples)
     return LayerSite(inside, wanted, calls, natural, output, Replays(prefix))

@@ -69,7 +69,8 @@ def accept_neurons(selector: Any, neurons: Any) -> tuple[tuple[Neuron, ...], boo
     if neurons is None:
         return (_accept_neuron("neuron_selector", selector),), False
     if not isinstance(neurons, list | tuple) or not neurons:
-        raise invalid_type("neurons", f"a {type(neurons).__name__}", "it lists neurons", "a list of selectors")
+        given = "an empty list" if isinstance(neurons, list | tuple) else f"a {type(neurons).__name__}"
+        raise invalid_type("neurons", given, "each of its members is explained", "a list of selectors")
     return tuple(_accept_neuron(f"neurons[{i}]", each) for i, each in enumerate(neurons)), True
 
 

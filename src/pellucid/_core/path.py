@@ -186,11 +186,13 @@ class MappedLine:
         line: draws the ends, at the inputs.
         become: from values of the inputs, for the whole batch, to values of the same examples elsewhere.
         at_inputs: what the inputs themselves become.
+        together: whether the rows of values are not those of examples, so that all take one position.
     """
 
     line: RandomLine
     become: Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
     at_inputs: tuple[Tensor, ...]
+    together: bool = False
     _last: dict[int, tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]] = field(default_factory=dict)
 
     @property
@@ -214,6 +216,7 @@ class MappedLine:
             there = self.at_inputs if clean else self.become(noisy)
             begins = self.become(tuple(s.expand_as(e).to(d) for s, e, d in zip(starts, ends, dtypes, strict=True)))
             wider = [tuple(v.to(wide(v.dtype)) for v in part) for part in (there, begins)]
+            positions = positions[:1].expand_as(positions) if self.together else positions
             self._last[sample] = (wider[0], wider[1], positions)
         ends, starts, positions = self._last[sample]
         if len(positions) != len(ends[0]):  # the batch as one example: its rows cannot be told apart

@@ -29,7 +29,9 @@ class Evaluated(NamedTuple):
         """Keep some examples only."""
         points = Points(*(tuple(v[:, examples.to(v.device)] for v in part) for part in self.points))
         gradients = tuple(g[:, examples.to(g.device)] for g in self.gradients)
-        return Evaluated(points, gradients, self.changes)
+        rows = self.gradients[0].shape[1]
+        changes = tuple(c[:, examples.to(c.device)] if c.shape[1] == rows else c for c in self.changes)
+        return Evaluated(points, gradients, changes)
 
 
 class Reducer(Protocol):

@@ -5,7 +5,7 @@ The torch calls that a pass makes before it reaches the layer do not depend on t
 batch is, and computes from the layer on. Only results that a call after the layer used are kept; NaN stands
 for the others, so a replay that needed one could not pass unseen.
 
-The first replay is checked: it holds other values beside the batch itself, whose output is known. What a
+The first replay for some examples is checked: it holds other values beside their own, whose output is known. What a
 replay cannot follow (control flow that differs, random numbers, writes into the inputs, calls that were not
 seen, tensors whose rows are not examples) shows there or raises, and full passes are made from then on.
 """
@@ -13,13 +13,13 @@ seen, tensors whose rows are not examples) shows there or raises, and full passe
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from pellucid._core.arguments import repeat_rows
@@ -46,18 +46,31 @@ _WRITING = frozenset(
 """Forms of writing into a tensor beside the methods whose names end in an underscore."""
 
 
+_SIZED = frozenset(
+    {
+        *("expand", "expand_as", "broadcast_to", "repeat", "repeat_interleave", "tile"),
+        *("new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"),
+    }
+)
+"""Calls whose results have rows that their tensors need not have: the sizes are given, from the batch it may be."""
+
+
 class Diverged(Exception):  # noqa: N818  (it is caught where it is raised, and means: make a full pass)
     """A replay met something else than its recording, or gave another output."""
 
 
 @dataclass
 class _Made:
-    """A tensor that a recorded call returned."""
+    """A tensor that a recorded call returned.
+
+    One made of parameters and buffers alone does not follow the examples, however many rows it has.
+    """
 
     shape: torch.Size
     dtype: torch.dtype
     device: torch.device
     alive: weakref.ref[Tensor]
+    follows: bool
     kept: Tensor | None = None
     repeated: Tensor | None = None
 
@@ -74,14 +87,15 @@ class _Entry:
 class Recording(TorchFunctionMode):
     """The calls of one pass before the layer is reached."""
 
-    def __init__(self, device: torch.device) -> None:
-        """Begin; the pass runs with this mode on."""
+    def __init__(self, device: torch.device, modules: Iterable[nn.Module] = ()) -> None:
+        """Begin; the pass runs with this mode on, and the parameters and buffers of the modules are constants."""
         super().__init__()
         self.entries: list[_Entry] = []
         self.usable = True
         self.reached = False
         self._aside = False
         self._made: dict[int, _Made] = {}
+        self._constants = {id(t) for m in modules for t in (*m.parameters(False), *m.buffers(False))}
         self._device = device
         self._before = generator_states(device)
 
@@ -123,22 +137,34 @@ class Recording(TorchFunctionMode):
                 made.kept = tensor.detach().clone()
 
     def _note(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
-        given = [t for t in tensors_in([args, kwargs]) if id(t) not in self._made]
+        tensors = list(tensors_in([args, kwargs]))
+        given = [t for t in tensors if id(t) not in self._made]
+        follows = not tensors or getattr(func, "__name__", "") in _SIZED or any(map(self._follows, tensors))
         if _writes(func) or "out" in kwargs:
             target = kwargs.get("out", args[0] if args else None)
             self.usable &= all(id(t) in self._made for t in tensors_in(target))
+            for tensor in tensors_in(target):
+                if id(tensor) in self._made:
+                    self._made[id(tensor)].follows |= follows
         own = any(t is g for t in tensors_in(result) for g in given)
-        self.entries.append(_Entry(func, None if own else self._described(result), live=own))
+        self.entries.append(_Entry(func, None if own else self._described(result, follows), live=own))
 
-    def _described(self, result: Any) -> Any:
+    def _follows(self, tensor: Tensor) -> bool:
+        """Tell whether the rows of a tensor may be those of the examples."""
+        made = self._made.get(id(tensor))
+        if made is not None and made.alive() is tensor:
+            return made.follows
+        return id(tensor) not in self._constants
+
+    def _described(self, result: Any, follows: bool) -> Any:
         if isinstance(result, Tensor):
             known = self._made.get(id(result))
             if known is None or known.alive() is not result:
-                known = _Made(result.shape, result.dtype, result.device, weakref.ref(result))
+                known = _Made(result.shape, result.dtype, result.device, weakref.ref(result), follows)
                 self._made[id(result)] = known
             return known
         if isinstance(result, tuple | list):
-            return _same(result, [self._described(part) for part in result])
+            return _same(result, [self._described(part, follows) for part in result])
         return result
 
 
@@ -196,23 +222,19 @@ class Prefix:
         usable = recording.usable and recording.reached
         return cls(recording.entries, examples) if usable else None
 
-    @contextmanager
-    def replayed(self, examples: Tensor, repeats: int) -> Iterator[Replay]:
-        """Answer the calls before the layer for ``repeats`` copies of the chosen examples.
+    def replay(self, examples: Tensor, repeats: int) -> Replay:
+        """Give the mode that answers the calls before the layer for ``repeats`` copies of the chosen examples.
 
-        Yields:
-            The replay, which wants to be told when the layer is reached.
+        It is to be on while the user's function runs, and wants to be told when the layer is reached.
         """
         rows = (examples.tolist(), repeats)
         if rows != self._rows:
             self._forget()
             self._rows = rows
-        replay = Replay(self.entries, lambda made: self._tensor(made, examples, repeats))
-        with replay:
-            yield replay
+        return Replay(self.entries, lambda made: self._tensor(made, examples, repeats))
 
     def _tensor(self, made: _Made, examples: Tensor, repeats: int) -> Tensor:
-        per_example = len(made.shape) > 0 and made.shape[0] == self.examples
+        per_example = made.follows and len(made.shape) > 0 and made.shape[0] == self.examples
         if made.kept is None:
             shape = (len(examples) * repeats, *made.shape[1:]) if per_example else made.shape
             nothing = float("nan") if made.dtype.is_floating_point or made.dtype.is_complex else 0

@@ -8,6 +8,7 @@ such passes take turns.
 from __future__ import annotations
 
 import difflib
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -79,6 +80,23 @@ def _hook(
     placed = module.register_forward_pre_hook(before, with_kwargs=True) if at_input else None
     handle: torch.utils.hooks.RemovableHandle = placed or module.register_forward_hook(after)
     return handle
+
+
+def refuse_checkpoint(name: str) -> None:
+    """Refuse a layer inside a checkpoint, where it is computed again in the backward pass, with the model's own values.
+
+    Raises:
+        UnsupportedModelError: if a checkpoint is running.
+    """
+    frame = sys._getframe(1).f_back
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "torch.utils.checkpoint":
+            raise UnsupportedModelError(
+                f"{name} runs inside a checkpoint, which computes it again in the backward pass, where no other values"
+                " can be put there. Switch checkpointing off for the attribution"
+                " (model.gradient_checkpointing_disable() in Hugging Face models)."
+            )
+        frame = frame.f_back
 
 
 def devices_in_order(found: Iterable[torch.device | None], device_ids: tuple[int, ...]) -> list[torch.device | None]:

@@ -1,6 +1,7 @@
 """Attribution methods, under the names and with the arguments that PyTorch users know."""
 
 from pellucid import visualization as visualization
+from pellucid._core.owen import quad_tree
 from pellucid.attr.attribution import (
     Attribution,
     GradientAttribution,
@@ -28,11 +29,15 @@ from pellucid.attr.interpretable_embedding import (
     configure_interpretable_embedding_layer,
     remove_interpretable_embedding_layer,
 )
+from pellucid.attr.kernel_shap import KernelShap
 from pellucid.attr.layer_activation import LayerActivation, LayerGradientXActivation
+from pellucid.attr.lime import Lime, LimeBase, get_exp_kernel_similarity_function
 from pellucid.attr.lrp import LRP, LayerLRP
 from pellucid.attr.noise_tunnel import NoiseTunnel
 from pellucid.attr.occlusion import Occlusion
+from pellucid.attr.owen_values import OwenValues
 from pellucid.attr.saliency import NeuronGradient, Saliency
+from pellucid.attr.shapley_interactions import ShapleyInteractions
 from pellucid.attr.shapley_values import ShapleyValues, ShapleyValueSampling
 from pellucid.attr.statistics import (
     MSE,
@@ -74,6 +79,7 @@ __all__ = [
     "InternalInfluence",
     "InterpretableEmbeddingBase",
     "InterpretableInput",
+    "KernelShap",
     "LayerActivation",
     "LayerAttribution",
     "LayerConductance",
@@ -86,6 +92,8 @@ __all__ = [
     "LayerGradientXActivation",
     "LayerIntegratedGradients",
     "LayerLRP",
+    "Lime",
+    "LimeBase",
     "Max",
     "Mean",
     "Min",
@@ -102,9 +110,11 @@ __all__ = [
     "NeuronIntegratedGradients",
     "NoiseTunnel",
     "Occlusion",
+    "OwenValues",
     "PerturbationAttribution",
     "ProductBaselines",
     "Saliency",
+    "ShapleyInteractions",
     "ShapleyValueSampling",
     "ShapleyValues",
     "StatValue",
@@ -117,6 +127,8 @@ __all__ = [
     "TokenReferenceBase",
     "Var",
     "configure_interpretable_embedding_layer",
+    "get_exp_kernel_similarity_function",
+    "quad_tree",
     "remove_interpretable_embedding_layer",
     "visualization",
 ]

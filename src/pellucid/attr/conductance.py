@@ -228,7 +228,7 @@ class NeuronConductance(NeuronAttribution):
         target: TargetLike = None,
         additional_forward_args: Any = None,
         n_steps: int = 50,
-        method: str = "riemann_trapezoid",
+        method: str = "gausslegendre",
         internal_batch_size: int | None = None,
         attribute_to_neuron_input: bool = False,
         grad_kwargs: Mapping[str, Any] | None = None,

@@ -19,7 +19,7 @@ from pellucid._core.door import (
     accept_question,
     accept_stdevs,
 )
-from pellucid._core.gradient import Evaluator, evaluating
+from pellucid._core.gradient import Evaluator, evaluating, rows_are_independent
 from pellucid._core.path import MappedLine, RandomLine
 from pellucid._core.progress import progress
 from pellucid._core.random import draw_seeds
@@ -187,7 +187,8 @@ class LayerGradientShap(LayerAttribution):
         seeds = draw_seeds(accept_count("n_samples", n_samples), generator, seed)
         site, question = self._at_layer(asked, attribute_to_layer_input, calls, replay=True)
         line = RandomLine(asked.inputs, rows, noise, tuple(seeds))
-        path = MappedLine(line, lambda values: site.at(values)[0], question.inputs)
+        apart = not site.divisible or rows_are_independent(question, tuple(z / 2 for z in question.inputs))
+        path = MappedLine(line, lambda values: site.at(values)[0], question.inputs, together=not apart)
         sampling = _Sampling(self.get_name(), self._multiply_by_inputs, return_convergence_delta, show_progress)
         return sampling.answer(question, path, cap, PlainGradients(required=False, grad_kwargs=options))
 

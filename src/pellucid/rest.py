@@ -1,0 +1,97 @@
+"""The rest of a model after a layer, as a function of the layer's value: any method explains it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pellucid._core.door import accept_question
+from pellucid._core.layer_site import LayerSite, layer_site
+from pellucid._core.layout import Wanted
+from pellucid._core.model import borrowed
+from pellucid._core.site import inputs_of
+from pellucid._core.taps import accept_place, module_named
+from pellucid.errors import invalid_value
+from pellucid.typing import ForwardFunction, Tensors
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What comes after a layer, with all else held at the inputs (see ``rest_of``).
+
+    Attributes:
+        model: the whole model.
+        site: the layer, and the inputs that all else is held at.
+    """
+
+    model: ForwardFunction
+    site: LayerSite
+
+    @property
+    def values(self) -> Tensors:
+        """What flows at the layer for the inputs: a tensor with N rows, or a tuple of such."""
+        template: Tensors = self.site.template
+        return template
+
+    def __call__(self, *values: Tensor) -> Any:
+        """Run the model with values in the place of the layer's: N rows, or copies of the N examples one after another.
+
+        Raises:
+            InvalidValueError: for another number of values or rows.
+        """
+        examples, rows = self.site.examples, len(values[0]) if values else 0
+        if len(values) != len(self.site.values) or rows == 0 or rows % examples:
+            raise invalid_value(
+                "values",
+                f"{len(values)} tensors of {rows} rows",
+                f"{len(self.site.values)} tensors flow at the layer, with a row for each of {examples} examples",
+                "values shaped as rest.values, or copies of them put one behind another",
+            )
+        if rows == examples:
+            return self.site.run_whole(values)
+        return self.site.run_rows(values, torch.arange(examples), rows // examples)
+
+
+def rest_of(
+    model: ForwardFunction,
+    layer: nn.Module | str,
+    inputs: Tensors,
+    additional_forward_args: Any = None,
+    *,
+    at_input: bool = False,
+) -> Rest:
+    """Give the rest of a model after a layer as a function that any method can explain.
+
+    Methods with a class for layers need this not; the others (Shapley values, LIME, Owen values) work on a layer
+    through it. With z the layer's value: ``rest(z) = F(z, x)``, all that flows around the layer held at x.
+
+    Example:
+        >>> import pellucid, torch
+        >>> from pellucid.attr import ShapleyValues
+        >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1))
+        >>> rest = pellucid.rest_of(model, "1", torch.ones(4, 2))
+        >>> ShapleyValues(rest).attribute(rest.values, target=0).shape
+        torch.Size([4, 3])
+
+    Args:
+        model: a torch.nn.Module or any callable.
+        layer: a module of it, or its dotted name.
+        inputs: a tensor of shape (N, ...), or a tuple of such; they may hold ids.
+        additional_forward_args: further arguments of the model, one or a tuple.
+        at_input: whether the layer's input is meant instead of its output.
+
+    Returns:
+        The function; ``rest.values`` is what it is explained at.
+
+    Raises:
+        InvalidTypeError: for a layer without floating-point values.
+        InvalidValueError: for a layer that the model does not have or never calls.
+    """
+    asked = accept_question(model, inputs, None, additional_forward_args, integers=True)
+    module = module_named(model, layer) if isinstance(layer, str) else layer
+    place = accept_place(model, module, None, at_input)
+    with borrowed(model, asked.inputs[0].device):
+        return Rest(model, layer_site(inputs_of(asked), Wanted(place, per_call=True)))
