@@ -6,7 +6,7 @@ from torch import nn
 
 from pellucid import attr
 from pellucid.errors import InvalidTypeError, InvalidValueError, UnsupportedModelError, UnusedInputWarning
-from tests.layers.models import ConvNet, Net, Siamese, Tokens, TupleNet, draw, seeded
+from tests.layers.models import ConvNet, Siamese, Tokens, TupleNet, draw, seeded
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pellucid.errors.SamplingWarning"),
