@@ -198,7 +198,7 @@ def test_neurons_of_layers_without_examples(x):
 @pytest.mark.parametrize("name", ["NeuronDeepLiftShap", "NeuronGradientShap", "LayerDeepLiftShap", "LayerGradientShap"])
 def test_distributions_are_needed(name, net, x):
     how = {**METHODS[name], "baselines": None}
-    with pytest.raises(InvalidValueError, match="baselines.*distribution"):
+    with pytest.raises(InvalidValueError, match=r"baselines.*distribution"):
         getattr(attr, name)(net, net.used).attribute(x, **how)
 
 
