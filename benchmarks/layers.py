@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,16 +52,27 @@ class Classifier(nn.Module):
         return run
 
 
+def deep_cnn() -> nn.Sequential:
+    """Four convolutions, two poolings and a classifier."""
+    layers: list[nn.Module] = []
+    for inputs, outputs, pooled in ((3, 32, False), (32, 32, True), (32, 64, False), (64, 64, True)):
+        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
+        layers += [nn.MaxPool2d(2)] if pooled else []
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
 def cases() -> dict[str, tuple[nn.Module, nn.Module, Tensor, Callable[[Tensor], Tensor]]]:
     """Models with a layer, inputs, and the part after the layer."""
-    cnn, bert = plain_cnn().eval(), Classifier().eval()
+    cnn, bert = deep_cnn().eval(), Classifier().eval()
     layers = bert.bert.bert.encoder.layer
-    image, images, tokens = torch.randn(1, 3, 32, 32), torch.randn(4, 3, 32, 32), torch.randn(2, 32, 192)
+    images, texts = torch.randn(8, 3, 32, 32), torch.randn(8, 32, 192)
     return {
-        "CNN, 1 image, after its second ReLU": (cnn, cnn[3], image, cnn[4:]),
-        "CNN, 4 images, after its first ReLU": (cnn, cnn[1], images, cnn[2:]),
-        "BERT, 2 texts, after layer 4 of 6": (bert, layers[3], tokens, bert.after(3)),
-        "BERT, 2 texts, after layer 1 of 6": (bert, layers[0], tokens, bert.after(0)),
+        "CNN, 1 image, after its first pooling": (cnn, cnn[4], images[:1], cnn[5:]),
+        "CNN, 8 images, after its first pooling": (cnn, cnn[4], images, cnn[5:]),
+        "CNN, 8 images, after its first convolution": (cnn, cnn[1], images, cnn[2:]),
+        "BERT, 2 texts, after layer 3 of 6": (bert, layers[2], texts[:2], bert.after(2)),
+        "BERT, 8 texts, after layer 3 of 6": (bert, layers[2], texts, bert.after(2)),
+        "BERT, 8 texts, after layer 1 of 6": (bert, layers[0], texts, bert.after(0)),
     }
 
 
@@ -85,21 +97,20 @@ def layer_table(rounds: int) -> None:
         bare = {chunk: _part(after, value, rows, chunk) for chunk in CHUNKS}
         timed = interleaved(bare, max(2, rounds // 3))
         best = min(timed, key=timed.__getitem__)
-        found = interleaved(
-            {
-                "ours": lambda: attr.LayerIntegratedGradients(model, layer).attribute(x, target=0),
-                "part": bare[best],
-                "model": _part(model, x, rows, best),
-                "captum": lambda: captum.attr.LayerIntegratedGradients(model, layer).attribute(x, target=0),
-            },
-            rounds,
-        )
+        ours = attr.LayerIntegratedGradients(model, layer)
+        theirs = captum.attr.LayerIntegratedGradients(model, layer)
+        asked = {"ours": _asked(ours, x, target=0), "captum": _asked(theirs, x, target=0)}
+        found = interleaved({**asked, "part": bare[best], "model": _part(model, x, rows, best)}, rounds)
         ratios = [found["ours"] / found[other] for other in ("part", "model", "captum")]
         print(f"| {name} | {ratios[0]:.2f} | {ratios[1]:.2f} | {ratios[2]:.2f} |")
 
 
 def _part(run: Callable[[Tensor], Tensor], value: Tensor, rows: int, chunk: int) -> Callable[[], None]:
     return lambda: part(run, value, rows, chunk)
+
+
+def _asked(method: Any, x: Tensor, **arguments: Any) -> Callable[[], Any]:
+    return lambda: method.attribute(x, **arguments)
 
 
 def several_table(rounds: int) -> None:
@@ -109,20 +120,26 @@ def several_table(rounds: int) -> None:
     x = torch.randn(2, 3, 32, 32)
     print("\n| eight in one call / one | ratio |")
     print("| --- | ---: |")
-    for method in (attr.NeuronGradient, attr.NeuronIntegratedGradients, attr.NeuronDeepLift, attr.NeuronGuidedBackprop):
-        eight = [(k, 3, 4) for k in range(8)]
-        ask = method(model, model[3])
-        found = interleaved(
-            {"8": lambda a=ask: a.attribute(x, neurons=eight), "1": lambda a=ask: a.attribute(x, (0, 3, 4))}, rounds
-        )
-        print(f"| {method.__name__} | {found['8'] / found['1']:.2f} |")
-    for method in (attr.IntegratedGradients, attr.DeepLift, attr.LRP):
-        ask = method(model)
-        found = interleaved(
-            {"8": lambda a=ask: a.attribute(x, targets=[*range(8)]), "1": lambda a=ask: a.attribute(x, target=0)},
-            rounds,
-        )
-        print(f"| {method.__name__}, targets | {found['8'] / found['1']:.2f} |")
+    neurons = ("NeuronGradient", "NeuronIntegratedGradients", "NeuronDeepLift", "NeuronGuidedBackprop")
+    for name in neurons:
+        method = getattr(attr, name)(model, model[3])
+        eight = _asked(method, x, neurons=[(k, 3, 4) for k in range(8)])
+        _ratio(name, {"8": eight, "1": _asked(method, x, neuron_selector=(0, 3, 4))}, rounds)
+    ablation = attr.NeuronFeatureAblation(model, model[3])
+    mask = torch.arange(64).reshape(8, 8).repeat_interleave(4, 0).repeat_interleave(4, 1)
+    eight = _asked(ablation, x, neurons=[(k, 3, 4) for k in range(8)], feature_mask=mask)
+    one = _asked(ablation, x, neuron_selector=(0, 3, 4), feature_mask=mask)
+    _ratio("NeuronFeatureAblation", {"8": eight, "1": one}, rounds)
+    for name in ("IntegratedGradients", "DeepLift", "LRP"):
+        method = getattr(attr, name)(model)
+        both = {"8": _asked(method, x, targets=[*range(8)]), "1": _asked(method, x, target=0)}
+        _ratio(f"{name}, targets", both, rounds)
+
+
+def _ratio(name: str, both: dict[str, Callable[[], Any]], rounds: int) -> None:
+    found = interleaved(both, rounds)
+    first, second = both
+    print(f"| {name} | {found[first] / found[second]:.2f} |")
 
 
 def captum_table(rounds: int) -> None:
@@ -130,7 +147,7 @@ def captum_table(rounds: int) -> None:
     import captum.attr
 
     torch.manual_seed(0)
-    model = plain_cnn().eval()
+    model = plain_cnn()[:4].append(nn.AvgPool2d(14)).append(nn.Flatten()).append(nn.Linear(64, 10)).eval()
     x = torch.randn(4, 3, 32, 32)
     references = torch.randn(5, 3, 32, 32)
     target, neuron = {"target": 0}, {"neuron_selector": (1, 3, 4)}
@@ -144,7 +161,7 @@ def captum_table(rounds: int) -> None:
         "LayerDeepLift": target,
         "LayerDeepLiftShap": {**target, "baselines": references},
         "LayerGradientShap": {**target, "baselines": references, "n_samples": 20},
-        "LayerLRP": target,
+        "LayerFeatureAblation": {**target, "layer_mask": torch.arange(64)[:, None, None]},
         "GuidedGradCam": target,
         "NeuronGradient": neuron,
         "NeuronIntegratedGradients": neuron,
@@ -159,14 +176,7 @@ def captum_table(rounds: int) -> None:
     print("| --- | ---: |")
     for name, arguments in calls.items():
         ours, theirs = getattr(attr, name)(model, model[2]), getattr(captum.attr, name)(model, model[2])
-        found = interleaved(
-            {
-                "ours": lambda m=ours, a=arguments: m.attribute(x, **a),
-                "captum": lambda m=theirs, a=arguments: m.attribute(x, **a),
-            },
-            rounds,
-        )
-        print(f"| {name} | {found['ours'] / found['captum']:.2f} |")
+        _ratio(name, {"ours": _asked(ours, x, **arguments), "captum": _asked(theirs, x, **arguments)}, rounds)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from benchmarks.measure import interleaved
 from benchmarks.models import mlp
 from pellucid import attr
 
-CHUNKS = (1, 8, 32, 128, 512)
+CHUNKS = (1, 2, 8, 32, 128, 512)
 
 
 def small_mlp() -> nn.Module:
@@ -27,11 +27,23 @@ def small_mlp() -> nn.Module:
     return nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 5)).eval()
 
 
-def small_cnn() -> nn.Module:
+def wide_mlp() -> nn.Module:
+    """Three layers on 100 features."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(100, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 5)).eval()
+
+
+def small_cnn(channels: int = 3, width: int = 16) -> nn.Module:
     """Two convolutions on images of any size."""
     torch.manual_seed(0)
-    convolutions = [nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3, padding=1)]
-    return nn.Sequential(*convolutions, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10)).eval()
+    first = [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    second = [nn.Conv2d(width, 2 * width, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*first, *second, nn.Linear(2 * width, 10)).eval()
+
+
+def tiny_cnn() -> nn.Module:
+    """The same with few channels, for digits."""
+    return small_cnn(1, 4)
 
 
 def squares(size: int, side: int) -> Tensor:
@@ -45,6 +57,8 @@ Call = tuple[Callable[[], nn.Module], tuple[int, ...], str, dict[str, Any], int]
 CALLS: dict[str, Call] = {
     "ablation, small MLP": (small_mlp, (1, 20), "FeatureAblation", {}, 20),
     "ablation, MLP": (mlp, (1, 784), "FeatureAblation", {}, 784),
+    "ablation, 100 features": (wide_mlp, (1, 100), "FeatureAblation", {}, 100),
+    "ablation, small CNN, 1x12x12": (tiny_cnn, (1, 1, 12, 12), "FeatureAblation", {}, 144),
     "ablation, CNN, 64 segments": (small_cnn, (1, 3, 32, 32), "FeatureAblation", {"feature_mask": squares(32, 4)}, 64),
     "ablation, 3x224x224, 196 segments": (
         small_cnn,
@@ -54,6 +68,13 @@ CALLS: dict[str, Call] = {
         196,
     ),
     "occlusion, MLP": (mlp, (1, 784), "Occlusion", {"sliding_window_shapes": (4,)}, 781),
+    "occlusion, small CNN, 1x12x12": (
+        tiny_cnn,
+        (1, 1, 12, 12),
+        "Occlusion",
+        {"sliding_window_shapes": (1, 3, 3)},
+        100,
+    ),
     "occlusion, CNN": (
         small_cnn,
         (1, 3, 32, 32),
@@ -69,6 +90,13 @@ CALLS: dict[str, Call] = {
         196,
     ),
     "sampled Shapley, small MLP": (small_mlp, (1, 20), "ShapleyValueSampling", {}, 26 * 19 + 1),
+    "sampled Shapley, small CNN": (
+        tiny_cnn,
+        (1, 1, 12, 12),
+        "ShapleyValueSampling",
+        {"feature_mask": squares(12, 2)},
+        26 * 35 + 1,
+    ),
     "sampled Shapley, CNN, 64 segments": (
         small_cnn,
         (1, 3, 32, 32),

@@ -21,6 +21,7 @@ from pellucid.attr import (
     InputXGradient,
     IntegratedGradients,
     InternalInfluence,
+    KernelShap,
     LayerActivation,
     LayerConductance,
     LayerDeepLift,
@@ -32,6 +33,7 @@ from pellucid.attr import (
     LayerGradientXActivation,
     LayerIntegratedGradients,
     LayerLRP,
+    Lime,
     NeuronConductance,
     NeuronDeconvolution,
     NeuronDeepLift,
@@ -43,6 +45,7 @@ from pellucid.attr import (
     NeuronIntegratedGradients,
     NoiseTunnel,
     Occlusion,
+    OwenValues,
     PerturbationAttribution,
     Saliency,
     ShapleyValues,
@@ -74,6 +77,8 @@ class Case:
     rectifiers: bool = False
     """Needs a rectifier in the model."""
 
+    estimates: bool = False
+    """Features without influence get the noise or bias of an estimate."""
     windows: bool = False
     """Neighbouring values share in an attribution."""
 
@@ -109,6 +114,12 @@ def each(function: Callable[[Any], Any], inputs: Any) -> Any:
 def six_features(inputs: Any) -> Any:
     """A mask with at most six features, one per value in a row of up to six."""
     return each(lambda x: torch.arange(x[0].numel()).reshape(x.shape[1:]) % 6, inputs)
+
+
+def one_level(inputs: Any) -> Any:
+    """A hierarchy without groups for the features of ``six_features``."""
+    tensors = inputs if isinstance(inputs, tuple) else (inputs,)
+    return tuple(range(max(min(6, x[0].numel()) for x in tensors)))
 
 
 def pairs_of_values(inputs: Any) -> Any:
@@ -217,6 +228,39 @@ CASES = [
         baselines=True,
         cap="perturbations_per_eval",
     ),
+    Case(
+        "kernel-shap",
+        KernelShap,
+        {"feature_mask": six_features, "n_samples": 24},
+        samples=True,
+        baselines=True,
+        cap="perturbations_per_eval",
+        estimates=True,
+    ),
+    Case(
+        "lime",
+        Lime,
+        {"feature_mask": six_features, "n_samples": 24},
+        samples=True,
+        baselines=True,
+        cap="perturbations_per_eval",
+        estimates=True,
+    ),
+    Case(
+        "owen-values",
+        OwenValues,
+        {"feature_mask": six_features, "hierarchy": one_level},
+        baselines=True,
+        cap="perturbations_per_eval",
+    ),
+    Case(
+        "owen-values-sampled",
+        OwenValues,
+        {"feature_mask": six_features, "hierarchy": one_level, "n_samples": 4},
+        samples=True,
+        baselines=True,
+        cap="perturbations_per_eval",
+    ),
 ]
 
 STEPS = {"n_steps": 40}
@@ -270,3 +314,10 @@ CASES += [
     Case("neuron-guided-backprop", AtOutput(NeuronGuidedBackprop), rules=True, rectifiers=True),
     Case("neuron-deconvolution", AtOutput(NeuronDeconvolution), rules=True, rectifiers=True),
 ]
+
+OTHER_RESULTS = {
+    "DataLoaderAttribution": "takes a data loader instead of inputs",
+    "LimeBase": "gives the representation of one model for one value",
+    "ShapleyInteractions": "gives a matrix of features and features",
+}
+"""Methods whose inputs or results have another form; each has tests of its own."""

@@ -127,16 +127,22 @@ def test_a_named_output(x):
     assert torch.equal(explanation.attributions, pellucid.explain(model, x, method="saliency").attributions)
 
 
+def needed(info, x):
+    """What a method needs to be told, or to sample well, for five features."""
+    arguments = {"baselines": x} if info.attribution.takes_distribution else {}
+    arguments.update({"n_samples": 300} if info.name == "gradient_shap" else {})
+    arguments.update({"n_repeats": 100} if info.name == "feature_permutation" else {})
+    arguments.update({"hierarchy": ((0, 1), (2, 3, 4))} if info.name == "owen_values" else {})
+    return arguments
+
+
 def test_every_method_by_name(x):
     for info in pellucid.methods():
         if info.needs_layer:
             with pytest.raises(InvalidValueError, match="layer is None"):
                 pellucid.explain(mlp(), x, method=info.name)
             continue
-        arguments = {"baselines": x} if info.attribution.takes_distribution else {}
-        arguments.update({"n_samples": 300} if info.name == "gradient_shap" else {})
-        arguments.update({"n_repeats": 100} if info.name == "feature_permutation" else {})
-        explanation = pellucid.explain(mlp(activation=torch.nn.ELU), x, method=info.name, **arguments)
+        explanation = pellucid.explain(mlp(activation=torch.nn.ELU), x, method=info.name, **needed(info, x))
         assert explanation.attributions.shape == x.shape
         assert info.summary.endswith(".")
         assert len(info.summary) < 110
@@ -174,10 +180,8 @@ def test_every_method_explains_a_neuron():
     for info in pellucid.methods():
         if info.needs_layer and info.name != "layer_conductance":
             continue
-        arguments = {"baselines": inputs} if info.attribution.takes_distribution else {}
-        arguments.update({"n_samples": 300} if info.name == "gradient_shap" else {})
-        arguments.update({"n_repeats": 100} if info.name == "feature_permutation" else {})
-        found = pellucid.explain(model, inputs, method=info.name, layer="1", neuron=(1, slice(0, 2)), **arguments)
+        asked = {"method": info.name, "layer": "1", "neuron": (1, slice(0, 2))}
+        found = pellucid.explain(model, inputs, **asked, **needed(info, inputs))
         assert found.attributions.shape == inputs.shape, info.name
         assert (found.layer, found.neuron) == ("1", "1, 0:2")
     outputs = pellucid.explain(model, inputs, method="saliency", layer="1", neuron=(1, slice(0, 2))).outputs
@@ -208,6 +212,7 @@ SAVED = {
     "no target": lambda x: pellucid.explain(lambda v: (v**2).sum(1), x),
     "tuple": lambda x: pellucid.explain(TwoInputs(), (x, x[:, :2]), target=[0, 1, 0], baselines=(0.1, 0.2)),
     "rules": lambda x: pellucid.explain(mlp(), x, method="deep_lift"),
+    "surrogate": lambda x: pellucid.explain(mlp(), x, method="lime", n_samples=20, seed=2),
     "sampled": lambda x: pellucid.explain(mlp(), x.bfloat16().double(), method="vargrad", seed=2),
 }
 

@@ -85,6 +85,8 @@ def test_a_feature_without_influence_gets_nothing(case, x):
     if case.windows:
         pytest.skip("neighbours share in an attribution")
     model = case.net(4)
+    if case.estimates:
+        pytest.skip("the estimate is not exact")
     found = case.run(lambda v: model(v[:, :4]), x, target=0)[:, 4]
     # outputs are compared: the same row is rounded otherwise in a larger matrix product
     tolerance = 1e-15 if case.perturbs else 0.0

@@ -62,6 +62,8 @@ ARGUMENTS: dict[str, str] = {
     " with tolerance one of 20,000 samples.",
     "start_from": "State of an earlier call with the same arguments, found in the report of a pellucid.recording()"
     " block (report.state): n_samples more are drawn, and the result is that of both calls together.",
+    "return_input_shape": "Whether attributions have the shape of the inputs, or one value per feature, in the order of"
+    " their ids.",
     "n_steps": "Number of points on the path.",
     "method": "Quadrature: riemann_left, riemann_right, riemann_middle, riemann_trapezoid or gausslegendre.",
     "internal_batch_size": "Rows per forward pass at most; None leaves the choice to the library.",

@@ -27,7 +27,7 @@ class PellucidWarning(UserWarning):
 
 
 class ConvergenceWarning(PellucidWarning):
-    """A numerical integral has not converged: the attributions do not sum to the difference of outputs."""
+    """A numerical integral or an iteration has not converged."""
 
 
 class CompletenessWarning(PellucidWarning):

@@ -122,6 +122,7 @@ def explain(
         layer=None if layer is None else name_of(forward, layer),
         neuron=None if neuron is None else _shown(neuron),
         standard_error=_structured(attributions, report.standard_error),
+        fit=report.fit,
         n_steps=report.n_steps,
         certificate=report.certificate,
         cost=Cost(report.rows, report.calls, time.perf_counter() - start),

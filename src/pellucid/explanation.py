@@ -58,6 +58,7 @@ class Explanation:
         layer: name of the explained layer, or of the neuron's; the attributions of a layer are shaped as its values.
         neuron: the explained neuron, as it was selected.
         standard_error: standard error of each attribution, where the method samples.
+        fit: weighted R^2 of each local surrogate, where the method fits one.
         n_steps: integration steps taken, per example where they differ.
         certificate: for rule-based methods, what each operation got and what could not be attributed.
         cost: model evaluations and time.
@@ -75,6 +76,7 @@ class Explanation:
     outputs: Tensor
     delta: Tensor | None = None
     standard_error: Tensors | None = None
+    fit: Tensor | None = None
     n_steps: int | Tensor | None = None
     certificate: Certificate | None = None
     cost: Cost = field(default_factory=lambda: Cost(0, 0, 0.0))
@@ -269,6 +271,7 @@ _TENSOR_FIELDS = (
     "inputs",
     "baselines",
     "standard_error",
+    "fit",
     "outputs",
     "delta",
     "bypass",

@@ -132,6 +132,9 @@ def methods() -> tuple[MethodInfo, ...]:
         _plain("feature_permutation", attr.FeaturePermutation),
         _plain("shapley_values", attr.ShapleyValues),
         _plain("shapley_value_sampling", attr.ShapleyValueSampling),
+        _plain("kernel_shap", attr.KernelShap),
+        _plain("lime", attr.Lime),
+        _plain("owen_values", attr.OwenValues),
         _smooth("smoothgrad", "smoothgrad", "Gradients averaged over noisy copies of the input."),
         _smooth(
             "smoothgrad_squared",

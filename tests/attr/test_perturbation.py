@@ -286,6 +286,27 @@ def test_padding_with_nan_and_infinity(method, arguments, generator):
     assert torch.allclose(found, clean, atol=1e-14)
 
 
+@quiet
+@pytest.mark.parametrize("method", [FeatureAblation, FeaturePermutation, ShapleyValues, ShapleyValueSampling])
+def test_an_input_without_values_beside_one_with(method, x):
+    given = {"seed": 1} if method in (FeaturePermutation, ShapleyValueSampling) else {}
+    found, nothing = method(lambda a, b: mlp()(a) + b.sum(1, keepdim=True)).attribute((x, x[:, :0]), target=0, **given)
+    assert nothing.shape == (3, 0)
+    assert torch.allclose(found, method(mlp()).attribute(x, target=0, **given), atol=1e-14)
+
+
+def test_occlusion_of_an_input_without_values_beside_one_with(x):
+    found, nothing = Occlusion(lambda a, b: mlp()(a)).attribute((x, x[:, :0]), ((2,), (1,)), target=0)
+    assert nothing.shape == (3, 0)
+    assert torch.equal(found, Occlusion(mlp()).attribute(x, (2,), target=0))
+
+
+def test_a_missing_value_is_replaced_by_its_baseline():
+    x = torch.tensor([[1.0, 2.0, float("nan")]])
+    found = FeatureAblation(lambda v: v.nan_to_num(5.0).prod(1)).attribute(x, baselines=1.0)
+    assert torch.equal(found, torch.tensor([[0.0, 5.0, 8.0]]))
+
+
 def test_results_that_are_not_finite_are_named():
     with pytest.warns(NonFiniteWarning, match=r"inputs.*difference of the function's values"):
         FeatureAblation(lambda v: v.log().sum(1)).attribute(torch.ones(1, 2))

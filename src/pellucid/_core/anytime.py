@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pellucid._core.estimators import EXACT_LIMIT, AllSubsets, OrderMoments, SampledOrders, solve
+from pellucid._core.estimators import EXACT_LIMIT, AllSubsets, DrawOrder, OrderMoments, SampledOrders, solve
 from pellucid._core.expansion import agree
 from pellucid._core.report import notify
 from pellucid.errors import SamplingWarning, invalid_type, invalid_value
@@ -57,6 +57,7 @@ def sample_orders(
     full: Tensor,
     effort: Effort,
     begin: torch.Generator | OrderMoments,
+    draw: DrawOrder | None = None,
 ) -> OrderMoments:
     """Estimate Shapley values from pairs of orders, or compute them where that takes no more evaluations.
 
@@ -66,6 +67,7 @@ def sample_orders(
         full: value of all features.
         effort: how long to sample.
         begin: source of the orders, or what was learned before and is to be continued.
+        draw: draws an order; without it, all orders are as likely, and subsets can take their place.
 
     Returns:
         What was learned.
@@ -83,14 +85,14 @@ def sample_orders(
         limit = max(limit, wanted * cost)
     while wanted > 0:
         pairs = min(wanted, (limit - spent) // cost)
-        if _all_subsets_cost_no_more(players, min(wanted * cost, limit - spent)):
+        if draw is None and _all_subsets_cost_no_more(players, min(wanted * cost, limit - spent)):
             return _exact(values, players, full)
         if pairs == 0:
             break
         generator = begin if isinstance(begin, torch.Generator) else torch.Generator()
         if found is not None:
             generator.set_state(found.generator)
-        estimator = SampledOrders(full, pairs, generator, players)
+        estimator = SampledOrders(full, pairs, generator, players, draw)
         solve(values, estimator)
         found = estimator.moments(found)
         spent += pairs * cost

@@ -24,6 +24,8 @@ GROWTH = 32
 """A row of a model that was not measured yet is taken to keep this many times its input's bytes."""
 COPIES = 4
 """Copies of a row's values that exist beside its graph: the point, the model's copy, the gradient, a product."""
+FEW_ROWS = 16
+"""With fewer rows a pass costs more in calls than in arithmetic, so it may take up to twice the budget for them."""
 FIRST_ROWS = 64
 """Rows of the first pass at most, when nothing is known yet."""
 MOST_ROWS = 512
@@ -74,7 +76,8 @@ class RowLimit:
     def learn(self, kept: int, rows: int) -> None:
         """Set the limit from the bytes that a pass of ``rows`` rows kept for its backward pass."""
         if not self.fixed:
-            self.rows = max(1, self.budget * rows // max(kept + COPIES * self.row * rows, 1))
+            taken = max(kept + COPIES * self.row * rows, 1)
+            self.rows = max(1, self.budget * rows // taken, min(FEW_ROWS, 2 * self.budget * rows // taken))
             self.fixed = True
 
     def halve(self, rows: int) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -24,6 +24,10 @@ EXACT_LIMIT = 20
 """Features up to which all their subsets are evaluated: a million."""
 _BUDGET = 2**24
 """Bytes of coalitions, or of their values, that are held at a time."""
+
+
+DrawOrder: TypeAlias = Callable[[torch.Generator], Tensor]
+"""Draws an order of the features: the number of the first one to join, of the second, ..."""
 
 
 class Estimator(Protocol):
@@ -142,12 +146,18 @@ class SampledOrders:
     that asking twice gives what asking once for both would give.
     """
 
-    def __init__(self, full: Tensor, pairs: int, generator: torch.Generator, players: int) -> None:
-        """Begin with the value of all features, the number of pairs of orders, and their source."""
+    def __init__(
+        self, full: Tensor, pairs: int, generator: torch.Generator, players: int, draw: DrawOrder | None = None
+    ) -> None:
+        """Begin with the value of all features, the number of pairs of orders, and their source.
+
+        ``draw`` takes the generator and gives an order; its reverse must be as likely. All orders are by default.
+        """
         self.full = full
         self.players = players
         self.pairs = pairs
         self.generator = generator
+        self.draw = draw or (lambda source: torch.randperm(players, generator=source))
         self.taken = 0
         self.mean = torch.zeros(players, *full.shape, dtype=torch.float64, device=full.device)
         self.squares = torch.zeros_like(self.mean)
@@ -164,7 +174,7 @@ class SampledOrders:
         """
         wide = 2 * self.players * max(self.players, 8 * self.full.numel())
         for group in slices(self.pairs, wide, _BUDGET):
-            orders = [torch.randperm(self.players, generator=self.generator) for _ in range(group.stop - group.start)]
+            orders = [self.draw(self.generator) for _ in range(group.stop - group.start)]
             forward = torch.stack(orders).argsort(1)
             ranks = torch.stack([forward, self.players - 1 - forward], 1).flatten(0, 1)
             for lengths in slices(self.players, ranks.numel(), _BUDGET):

@@ -132,9 +132,9 @@ def agree(found: Tensor, expected: Tensor) -> bool:
     return bool(torch.allclose(found, expected, rtol=0.0, atol=scale * eps**0.6 + eps, equal_nan=True))
 
 
-def appended(rows: tuple[Tensor, ...], anchor: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Put further rows behind rows."""
-    return tuple(torch.cat([r, x]) for r, x in zip(rows, anchor, strict=True))
+def appended(*rows: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Put rows behind rows."""
+    return tuple(torch.cat(parts) for parts in zip(*rows, strict=True))
 
 
 def run_plain(run: Callable[[tuple[Tensor, ...]], Result], values: tuple[Tensor, ...]) -> Result:

@@ -25,7 +25,7 @@ from pellucid._core.site import Question
 from pellucid._core.structure import tensors_in
 from pellucid.errors import invalid_value
 
-LARGEST_SHARE = 24
+LARGEST_SHARE = 16
 """The largest tensor of a pass takes one part in so many of the budget: CPU caches hold what is then worked on."""
 FIRST_BYTES = 2**18
 """Bytes of inputs in the first pass at most, when nothing is known yet."""
@@ -154,10 +154,10 @@ class ForwardEvaluator:
             o[examples.to(o.device)] if o.shape[0] > 1 else o.expand(len(examples), *o.shape[1:]) for o in self.others
         )
         anchor = tuple(x[examples.to(x.device)] for x in self.question.inputs)
-        anchored = appended(appended(rows, beside), anchor)
+        anchored = appended(rows, beside, anchor)
 
         def run() -> Tensor:
-            output = any_output(self._rows_pass(tuple(v.clone() for v in anchored), examples, block.shape[0] + 2))
+            output = any_output(self._rows_pass(anchored, examples, block.shape[0] + 2))
             if output.dim() == 0 or len(output) != len(anchored[0]):
                 shape = tuple(output.shape)
                 raise NotExpandableError(f"{len(anchored[0])} rows gave an output of shape {shape}")
@@ -247,6 +247,11 @@ class LargestTensor(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torc
     """Notes the size of the largest tensor that an operation makes."""
 
     bytes = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Say no: to skip torch's compiler is to import it first, which takes a second."""
+        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation and look at its result."""

@@ -6,7 +6,7 @@ replaced by selection, never by arithmetic, so that NaN and infinite values stay
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,11 +17,14 @@ from torch import Tensor
 from torch.futures import Future
 
 from pellucid._core.forward import ForwardEvaluator, perturbing
-from pellucid._core.masks import Features, Layout
+from pellucid._core.masks import Features
 from pellucid._core.progress import Progress
 from pellucid._core.site import Question
 from pellucid.errors import invalid_value
 from pellucid.typing import Tensors
+
+MANY = 256
+"""Features above which equal coalitions are not looked for: they hardly occur, and looking costs."""
 
 
 @dataclass(frozen=True)
@@ -71,21 +74,16 @@ class Without:
     baselines: tuple[Tensor, ...]
     places: tuple[tuple[Tensor, Tensor], ...]
 
-    @classmethod
-    def of(
-        cls, numbers: Tensor, layouts: Sequence[Layout], inputs: tuple[Tensor, ...], baselines: tuple[Tensor, ...]
-    ) -> Without:
-        """Take away features of inputs, in each of which they lie at the same places for all examples."""
-        return cls(len(numbers), inputs, baselines, tuple(layout.places(numbers) for layout in layouts))
-
     def values(self, samples: slice, examples: Tensor) -> tuple[Tensor, ...]:
         """Put baselines in place of the feature."""
         count, found = samples.stop - samples.start, []
         pairs = chosen(self.inputs, self.baselines, examples)
         for (which, places), (x, base) in zip(self.places, pairs, strict=True):
-            ends = torch.tensor([samples.start, samples.stop], device=which.device)
-            first, last = torch.searchsorted(which, ends).tolist()
-            found.append(replaced(x, base, which[first:last] - samples.start, places[first:last], count))
+            if count < self.samples:
+                ends = torch.tensor([samples.start, samples.stop], device=which.device)
+                first, last = torch.searchsorted(which, ends).tolist()
+                which, places = which[first:last] - samples.start, places[first:last]  # noqa: PLW2901
+            found.append(replaced(x, base, which, places, count))
         return tuple(found)
 
 
@@ -118,8 +116,8 @@ def replaced(x: Tensor, base: Tensor, rows: Tensor, places: Tensor, samples: int
     Returns:
         Tensor of shape (samples, N, ...).
     """
-    copies = x.repeat(samples, *(1,) * (x.dim() - 1)).reshape(samples, len(x), -1)
-    flat = base.reshape(len(base), -1)
+    copies = x.repeat(samples, *(1,) * (x.dim() - 1)).reshape(samples, len(x), x[0].numel())
+    flat = base.reshape(len(base), base[0].numel())
     values = flat if flat.shape[1] == 1 else flat[:, places.to(flat.device)]
     every = torch.arange(len(x), device=x.device)
     copies[rows.to(x.device)[:, None], every, places.to(x.device)[:, None]] = values.T.expand(len(places), len(x))
@@ -164,7 +162,7 @@ class Game:
         return self._evaluate(torch.zeros(1, self.players, dtype=torch.bool))[0]
 
     def values(self, coalitions: Tensor, repeats: bool = True) -> Tensor:
-        """Evaluate coalitions; equal ones once, and the full one not at all.
+        """Evaluate coalitions; of up to ``MANY`` features equal ones once, and the full one not at all.
 
         Args:
             coalitions: bool, shape (m, players); True where a feature keeps the input's value.
@@ -182,7 +180,7 @@ class Game:
             The futures, and what gives the values when these are done.
         """
         full = self.full
-        if not repeats:
+        if not repeats or self.players > MANY:
             return self._begin(coalitions)
         different, place = distinct(coalitions)
         known = different.all(1)
@@ -211,11 +209,9 @@ class Game:
         """
         if self.features.per_example:
             return self._begin(~torch.nn.functional.one_hot(numbers, self.players).bool())
-        return self.evaluator.begin(Without.of(numbers, self._layouts, self.question.inputs, self.baselines))
-
-    @cached_property
-    def _layouts(self) -> tuple[Layout, ...]:
-        return tuple(self.features.layout(i) for i in range(len(self.question.inputs)))
+        inputs = self.question.inputs
+        places = tuple(self.features.places(i, numbers) for i in range(len(inputs)))
+        return self.evaluator.begin(Without(len(numbers), inputs, self.baselines, places))
 
     def attributions(self, per_player: Tensor, flat: bool = False) -> Tensors:
         """Give each value of the inputs what its feature has.

@@ -72,20 +72,25 @@ class Features:
         lead = found.shape[:-1]
         return found.reshape(*lead, *places.shape[1:]).expand(*lead, *shape).contiguous()
 
-    def layout(self, i: int) -> Layout:
-        """Say where the values of each feature lie in an example of input i, where examples do not differ."""
-        ids, shape = self.ids[i], self.shapes[i]
-        number = torch.arange(shape.numel())
-        if ids is None:
-            sizes = torch.zeros(self.count, dtype=torch.long)
-            sizes[self.starts[i] : self.starts[i] + shape.numel()] = 1
-            return Layout(sizes, sizes.cumsum(0) - sizes, number, number[:1])
-        number = number.reshape(shape).to(ids.device)
-        ahead = number[tuple(slice(1 if m == 1 else None) for m in ids.shape[1:])].flatten()
-        beside = number[tuple(slice(None if m == 1 else 1) for m in ids.shape[1:])].flatten()
-        flat = ids.flatten()
-        sizes = torch.bincount(flat, minlength=self.count)
-        return Layout(sizes, sizes.cumsum(0) - sizes, ahead[flat.argsort(stable=True)], beside)
+    def places(self, i: int, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """List the values of features in input i, where examples do not differ.
+
+        Args:
+            i: number of the input.
+            numbers: numbers of features.
+
+        Returns:
+            For each value which of the features it belongs to, in their order, and its number in an example.
+        """
+        ids = self.ids[i]
+        if ids is not None:
+            return _layout(ids, self.shapes[i], self.count).places(numbers)
+        every = torch.arange(len(numbers))
+        if len(self.ids) == 1:
+            return every, numbers
+        places = numbers - self.starts[i]
+        inside = (places >= 0) & (places < self.shapes[i].numel())
+        return every[inside], places[inside]
 
 
 class Layout(NamedTuple):
@@ -113,6 +118,15 @@ class Layout(NamedTuple):
         number = self.order[torch.arange(len(which), device=device) + shift[which]]
         every = (number[:, None] + self.beside.to(device)).flatten()
         return which.repeat_interleave(len(self.beside)), every
+
+
+def _layout(ids: Tensor, shape: torch.Size, count: int) -> Layout:
+    number = torch.arange(shape.numel(), device=ids.device).reshape(shape)
+    ahead = number[tuple(slice(1 if m == 1 else None) for m in ids.shape[1:])].flatten()
+    beside = number[tuple(slice(None if m == 1 else 1) for m in ids.shape[1:])].flatten()
+    flat = ids.flatten()
+    sizes = torch.bincount(flat, minlength=count)
+    return Layout(sizes, sizes.cumsum(0) - sizes, ahead[flat.argsort(stable=True)], beside)
 
 
 def accept_features(mask: Any, inputs: tuple[Tensor, ...], template: Any, share_ids: bool = True) -> Features:

@@ -50,6 +50,8 @@ class Report:
         bypass: what of the difference of outputs bypasses the layer, shaped as delta, of the last layer method with
             baselines: the sum of its attributions and this make up the difference.
         standard_error: standard errors of the last sampling method, shaped like its attributions.
+        fit: weighted R^2 of the last local surrogate, shaped like the explained values: the share of their variance
+            that it explains.
         samples: random draws (orders, coalitions, permutations) that the last sampling method took.
         state: what the last method that can be continued takes as ``start_from``.
         n_steps: integration steps that the last path method took, per example where they differ.
@@ -65,6 +67,7 @@ class Report:
     delta: Tensor | None = None
     bypass: Tensor | None = None
     standard_error: tuple[Tensor, ...] | None = None
+    fit: Tensor | None = None
     samples: int | None = None
     state: object = None
     n_steps: int | Tensor | None = None
@@ -121,6 +124,13 @@ def check(**found: Any) -> None:
     for name, value in found.items() if report is not None else ():
         if value is not None:
             setattr(report, name, value)
+
+
+def keep_fit(fit: Tensor) -> None:
+    """Report how much of the values' variance the last local surrogate explains."""
+    report = _active.get()
+    if report is not None:
+        report.fit = fit
 
 
 def keep_outputs(outputs: Tensor) -> None:

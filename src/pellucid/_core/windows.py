@@ -52,13 +52,20 @@ class Windows:
         """Give each value the mean over the windows that cover it: (windows, ...) to (..., *shape)."""
         lead = values.shape[1:]
         grid = values.flatten(1).T.reshape(-1, *self.counts)
-        cover = torch.ones(())
-        for d, size in enumerate(self.shape):
-            start = torch.arange(self.counts[d])[:, None] * self.strides[d]
-            inside = (start <= torch.arange(size)) & (torch.arange(size) < start + self.window[d])
-            cover = cover[..., None] * inside.sum(0)
-            grid = torch.tensordot(grid, inside.to(grid), dims=([1], [0]))
-        return (grid / cover.to(grid)).reshape(*lead, *self.shape)
+        count = self._covered(grid.new_ones(1, *self.counts))
+        return (self._covered(grid) / count).reshape(*lead, *self.shape)
+
+    def _covered(self, grid: Tensor) -> Tensor:
+        """Give each value the sum over the windows that cover it: (k, *counts) to (k, *shape)."""
+        for d, (size, width, stride) in enumerate(zip(self.shape, self.window, self.strides, strict=True), start=1):
+            found = grid.new_zeros(*grid.shape[:d], size, *grid.shape[d + 1 :])
+            for offset in range(min(width, size)):
+                reach = min(grid.shape[d], math.ceil((size - offset) / stride))
+                ahead = (slice(None),) * d
+                places = (*ahead, slice(offset, offset + stride * (reach - 1) + 1, stride))
+                found[places] += grid[(*ahead, slice(reach))]
+            grid = found
+        return grid
 
 
 @dataclass(frozen=True)
@@ -69,26 +76,24 @@ class Occluded:
         inputs: the inputs.
         base: baseline of the one that windows slide over, with 1 or N rows.
         which: its number.
-        windows: positions of the window.
-        numbers: which of them.
+        places: for each window the numbers of the values under it.
     """
 
     inputs: tuple[Tensor, ...]
     base: Tensor
     which: int
-    windows: Windows
-    numbers: Tensor
+    places: Tensor
 
     @property
     def samples(self) -> int:
         """Number of windows."""
-        return len(self.numbers)
+        return len(self.places)
 
     def values(self, samples: slice, examples: Tensor) -> tuple[Tensor, ...]:
         """Put the baseline under windows."""
         inputs = [x[examples.to(x.device)] for x in self.inputs]
         base = self.base[examples.to(self.base.device)] if self.base.shape[0] > 1 else self.base
-        places = self.windows.places(self.numbers[samples])
+        places = self.places[samples]
         rows = torch.arange(len(places)).repeat_interleave(places.shape[1])
         own = replaced(inputs[self.which], base, rows, places.flatten(), len(places))
         return tuple(own if i == self.which else x.expand(len(places), *x.shape).clone() for i, x in enumerate(inputs))

@@ -1,6 +1,7 @@
 """Attribution methods, under the names and with the arguments that PyTorch users know."""
 
 from pellucid import visualization as visualization
+from pellucid._core.owen import quad_tree
 from pellucid.attr.attribution import (
     Attribution,
     GradientAttribution,
@@ -21,11 +22,15 @@ from pellucid.attr.image_mask import ImageMaskInput
 from pellucid.attr.input_x_gradient import InputXGradient
 from pellucid.attr.integrated_gradients import IntegratedGradients, LayerIntegratedGradients, NeuronIntegratedGradients
 from pellucid.attr.interpretable import InterpretableInput, ProductBaselines, TextTemplateInput, TextTokenInput
+from pellucid.attr.kernel_shap import KernelShap
 from pellucid.attr.layer_activation import LayerActivation, LayerGradientXActivation
+from pellucid.attr.lime import Lime, LimeBase, get_exp_kernel_similarity_function
 from pellucid.attr.lrp import LRP, LayerLRP
 from pellucid.attr.noise_tunnel import NoiseTunnel
 from pellucid.attr.occlusion import Occlusion
+from pellucid.attr.owen_values import OwenValues
 from pellucid.attr.saliency import NeuronGradient, Saliency
+from pellucid.attr.shapley_interactions import ShapleyInteractions
 from pellucid.attr.shapley_values import ShapleyValues, ShapleyValueSampling
 from pellucid.attr.statistics import (
     MSE,
@@ -66,6 +71,7 @@ __all__ = [
     "IntegratedGradients",
     "InternalInfluence",
     "InterpretableInput",
+    "KernelShap",
     "LayerActivation",
     "LayerAttribution",
     "LayerConductance",
@@ -78,6 +84,8 @@ __all__ = [
     "LayerGradientXActivation",
     "LayerIntegratedGradients",
     "LayerLRP",
+    "Lime",
+    "LimeBase",
     "Max",
     "Mean",
     "Min",
@@ -93,9 +101,11 @@ __all__ = [
     "NeuronIntegratedGradients",
     "NoiseTunnel",
     "Occlusion",
+    "OwenValues",
     "PerturbationAttribution",
     "ProductBaselines",
     "Saliency",
+    "ShapleyInteractions",
     "ShapleyValueSampling",
     "ShapleyValues",
     "StatValue",
@@ -106,5 +116,7 @@ __all__ = [
     "TextTemplateInput",
     "TextTokenInput",
     "Var",
+    "get_exp_kernel_similarity_function",
+    "quad_tree",
     "visualization",
 ]

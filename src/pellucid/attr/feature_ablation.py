@@ -93,10 +93,10 @@ class FeatureAblation(PerturbationAttribution):
         {arguments}
 
         Returns:
-            A future of what ``attribute`` returns.
+            A future of attributions.
 
         Raises:
-            InvalidTypeError: if the function returns no ``torch.futures.Future``.
+            InvalidTypeError: without any future.
         """
         question = accept_question(self.forward_func, inputs, target, additional_forward_args, any_values=True)
         setup = accept_game(question, baselines, feature_mask, share_ids, perturbations_per_eval)

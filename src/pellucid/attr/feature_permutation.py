@@ -115,15 +115,13 @@ class FeaturePermutation(PerturbationAttribution):
     ) -> Future[Tensors]:
         """Permute each feature in turn, with a function that returns futures.
 
-        All forward passes but the first two are begun before one of them is waited for.
-
         {arguments}
 
         Returns:
-            A future of what ``attribute`` returns.
+            A future of attributions.
 
         Raises:
-            InvalidTypeError: if the function returns no ``torch.futures.Future``.
+            InvalidTypeError: without any future.
         """
         question = accept_question(self.forward_func, inputs, target, additional_forward_args, any_values=True)
         setup = accept_game(question, None, feature_mask, share_ids, perturbations_per_eval)

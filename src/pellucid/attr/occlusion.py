@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -84,11 +85,12 @@ class Occlusion(PerturbationAttribution):
         ):
             score = evaluator.score()
             for i, (window, base) in enumerate(zip(windows, starts, strict=True)):
-                lost = [score[:0]]
-                for part in slices(window.total, 8, _SLICE):
-                    numbers = torch.arange(part.start, part.stop)
-                    occluded = Occluded(question.inputs, base, i, window, numbers)
+                lost = []
+                for part in slices(window.total, 8 * math.prod(window.window), _SLICE):
+                    places = window.places(torch.arange(part.start, part.stop))
+                    occluded = Occluded(question.inputs, base, i, places)
                     lost.append(score - evaluator.evaluate(occluded))
-                mean = window.average(torch.cat(lost[1:]))
+                # an input without values has no windows
+                mean = window.average(torch.cat(lost)) if lost else score.new_zeros(*score.shape, *window.shape)
                 attributions.append(mean.flatten(0, score.dim() - 1).to(question.inputs[i].device))
             return answered(evaluator, tuple(attributions))

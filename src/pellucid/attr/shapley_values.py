@@ -99,15 +99,13 @@ class ShapleyValues(PerturbationAttribution):
     ) -> Future[Tensors]:
         """Evaluate all subsets of the features with a function that returns futures.
 
-        All forward passes but the first two are begun before one of them is waited for.
-
         {arguments}
 
         Returns:
-            A future of what ``attribute`` returns.
+            A future of attributions.
 
         Raises:
-            InvalidTypeError: if the function returns no ``torch.futures.Future``.
+            InvalidTypeError: without any future.
         """
         question = accept_question(self.forward_func, inputs, target, additional_forward_args, any_values=True)
         setup = accept_game(question, baselines, feature_mask, share_ids, perturbations_per_eval)
@@ -236,7 +234,7 @@ class ShapleyValueSampling(PerturbationAttribution):
             A future of attributions as ``attribute`` returns them.
 
         Raises:
-            InvalidTypeError: if the function returns no ``torch.futures.Future``.
+            InvalidTypeError: without any future.
         """
         question = accept_question(self.forward_func, inputs, target, additional_forward_args, any_values=True)
         setup = accept_game(question, baselines, feature_mask, share_ids, perturbations_per_eval)
