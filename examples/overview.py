@@ -1,4 +1,4 @@
-"""Put an image and a table side by side on one page, after ``python -m examples.digits`` has explained the scans.
+"""Put an image, a text and a table side by side on one page, after ``python -m examples.digits`` has explained the scans.
 
 Run it with ``python -m examples.overview``. The page is ``demo-report/index.html``, or lies in the folder given as the
 only argument, beside the whole reports that it leads to.
@@ -11,7 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pellucid
-from examples.gallery import table
+from examples import sentences
+from examples.gallery import sentence, table
+from pellucid import Explanation
 from pellucid.report import Run, Section, render_overview, subject_of, write_report
 
 
@@ -23,6 +25,7 @@ def sections(out: Path) -> list[Section]:
     write_report(
         out / "table.html", [cells], subject, Run("What a small network sees in tumours", data="breast cancer")
     )
+    text = sentence() if sentences.installed() else None
     return [
         Section(
             "Images: handwritten digits",
@@ -30,6 +33,7 @@ def sections(out: Path) -> list[Section]:
             "Which pixels speak for the digit that the network reads? Lines are drawn between light and dark.",
             link="report.html",
         ),
+        *([] if text is None else [similar(text)]),
         Section(
             "Tables: one tumour",
             cells,
@@ -44,6 +48,16 @@ def sections(out: Path) -> list[Section]:
             kind="beeswarm",
         ),
     ]
+
+
+def similar(text: Explanation) -> Section:
+    """Return the words of a sentence, by what they do to its similarity with another."""
+    return Section(
+        "Text: why are two sentences similar?",
+        text,
+        f"What does each word add to the similarity, {float(text.outputs):.2f}, with"
+        f" \N{LEFT DOUBLE QUOTATION MARK}{sentences.PAIRS[0][1]}\N{RIGHT DOUBLE QUOTATION MARK}?",
+    )
 
 
 def main() -> None:
