@@ -113,14 +113,8 @@ def explain(
         outputs = plain_outputs(question, any_values)
         chosen = predicted_classes(outputs) if target is None and takes_target else target
         filled = info.filled(arguments, question.inputs)
-        passed = {"method" if name == QUADRATURE else name: value for name, value in filled.items()}
-        if additional_forward_args is not None:
-            passed["additional_forward_args"] = additional_forward_args
-        if chosen is not None:
-            passed["target"] = chosen
-        if "neuron_selector" in info.parameters:
-            passed["neuron_selector"] = neuron
-        attributions = info.build(explained).attribute(inputs, **passed)
+        own = {"additional_forward_args": additional_forward_args, "target": chosen, "neuron_selector": neuron}
+        attributions = info.build(explained).attribute(inputs, **_passed(filled, own))
     return Explanation(
         attributions=attributions,
         inputs=question.site.structured(question.inputs),
@@ -142,6 +136,12 @@ def explain(
         names=named,
         tokens=told,
     )
+
+
+def _passed(filled: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the method's ``attribute``: what was filled in, under its names there, and what else is given."""
+    named = {"method" if name == QUADRATURE else name: value for name, value in filled.items()}
+    return named | {name: value for name, value in own.items() if value is not None}
 
 
 def method_info(method: str | Callable[[Any], Attribution]) -> MethodInfo:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core.combine import total
-from pellucid._core.differentiation import Choose, Pass, Run, gradients_of
+from pellucid._core.differentiation import Choose, Pass, Run, check_all_used, gradients_of
 from pellucid._core.expansion import NotExpandableError
 from pellucid._core.gradient import evaluating
 from pellucid._core.layout import Called, Caught, Wanted
@@ -68,9 +68,9 @@ class AtLayer:
         caught = Caught(place, _Links(bool(place.device_ids)))
         with tapped(place, lambda layer, value: _onwards(value, _cut(caught, layer, value))):
             output = output_tensor(run(*(v.clone() for v in points.values)))
+        self.calls, values = caught.collected()
         leaves = tuple(caught.kept())
         found = gradients_of([choose(output) for choose in chooses], leaves, self.grad_kwargs)
-        self.calls, values = caught.collected()
         rows = len(points.values[0])
         self.multiples = tuple(_multiple(v, rows) for v in values)
         self.dtypes = tuple(v.dtype for v in values)
@@ -171,9 +171,12 @@ class Conducted:
         leaves = tuple(caught.kept())
         rows = len(inputs[0])
         _check_divisible([_multiple(v, rows) for v in caught.collected()[1]], rows, self.examples)
-        found = gradients_of([choose(output) for choose in chooses], (*leaves, *inputs), self.grad_kwargs)
+        options = {**self.grad_kwargs, "allow_unused": True}  # where the layer cuts every path, inputs are not used
+        found = gradients_of([choose(output) for choose in chooses], (*leaves, *inputs), options)
         passes = []
         for gradients, used in found:
+            if self.grad_kwargs.get("allow_unused") is False:
+                check_all_used(used & frozenset(range(len(leaves))), len(leaves))
             conducted = [g * speeds[id(leaf)] for leaf, g in zip(leaves, gradients, strict=False)]
             parts = _by_row(_replaced(caught, leaves, conducted), rows)
             beside = total(tuple(g * d for g, d in zip(gradients[len(leaves) :], points.displacements, strict=True)))
