@@ -113,7 +113,8 @@ def explain(
         outputs = plain_outputs(question, any_values)
         chosen = predicted_classes(outputs) if target is None and takes_target else target
         filled = info.filled(arguments, question.inputs)
-        own = {"additional_forward_args": additional_forward_args, "target": chosen, "neuron_selector": neuron}
+        own = {"additional_forward_args": additional_forward_args, "target": chosen}
+        own |= {"neuron_selector": neuron} if "neuron_selector" in info.parameters else {}
         attributions = info.build(explained).attribute(inputs, **_passed(filled, own))
     return Explanation(
         attributions=attributions,
