@@ -97,14 +97,15 @@ def explain(
     if concerns_ids(inputs, info, arguments.get("baselines"), tokenizer):
         check_arguments(info, {"baselines": None, **arguments} if info.takes("baselines") else arguments)
         asked = asked_about(model, inputs, additional_forward_args, tokenizer)
-        scope = {"method": method, "target": target, "output": output, "layer": layer, "neuron": neuron}
-        return explain_ids(explain, asked, info, {**scope, "names": names, "tokens": tokens, **arguments})
+        passed_on = {"method": method, "target": target, "output": output, "layer": layer, "neuron": neuron}
+        return explain_ids(explain, asked, info, {**passed_on, "names": names, "tokens": tokens, **arguments})
     check_arguments(info, arguments)
     takes_target = info.wraps or info.takes("target")
     if target is not None and not takes_target:
         raise invalid_value("target", repr(target), f"{info.name} here explains no output", "no target")
     any_values = info.attribution.takes_any_values
-    allowed = {"any_values": any_values, "integers": info.attribution.takes_integers}
+    integers = info.attribution.takes_integers
+    allowed = {"any_values": any_values, "integers": integers}
     question = accept_question(explained, inputs, target, additional_forward_args, **allowed)
     named = None if names is None else accept_names(names, question.inputs)
     told = None if tokens is None else accept_tokens(tokens, question.inputs)
