@@ -1,4 +1,4 @@
-"""Put an image, a text and a table side by side on one page, after ``python -m examples.digits`` has explained the scans.
+"""Put an image, a text and a table side by side on one page, after ``python -m examples.digits`` explained the scans.
 
 Run it with ``python -m examples.overview``. The page is ``demo-report/index.html``, or lies in the folder given as the
 only argument, beside the whole reports that it leads to.

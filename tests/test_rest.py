@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import pellucid
 from pellucid.attr import (
@@ -15,7 +16,7 @@ from pellucid.attr import (
     LayerIntegratedGradients,
     ShapleyValues,
 )
-from pellucid.errors import InvalidValueError
+from pellucid.errors import InvalidValueError, UnsupportedModelError
 
 
 class Around(nn.Module):
@@ -102,3 +103,34 @@ def test_the_model_is_warned_about_and_left_alone(x):
         ShapleyValues(rest).attribute(rest.values, target=0)
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_layers_inside_checkpoints(model, x, reentrant):
+    def forward(v):
+        inside = checkpoint(lambda z: torch.tanh(model.first(z)), v, use_reentrant=reentrant)
+        return model.second(inside)
+
+    rest = pellucid.rest_of(forward, model.first, x.requires_grad_())
+    with pytest.raises(UnsupportedModelError, match="checkpoint"):
+        IntegratedGradients(rest).attribute(rest.values, target=0)
+    found = ShapleyValues(rest).attribute(rest.values, target=0)
+    difference = rest(rest.values) - rest(0 * rest.values)
+    assert torch.allclose(found.sum(1), difference[:, 0].detach(), atol=1e-12)
+
+
+def test_rows_that_are_no_examples_in_a_later_chunk_only():
+    """A memory with as many slots as examples is cut like them; one chunk of examples may not notice."""
+    torch.manual_seed(0)
+    bank = torch.randn(4, 3, dtype=torch.float64)
+    bank[:2] = bank[0]
+
+    def forward(v, memory):
+        return (v @ memory.T).sum(1) * torch.arange(1, 3, dtype=torch.float64).sum() + v.prod(1)
+
+    x = torch.randn(4, 3, dtype=torch.float64)
+    whole = FeatureAblation(forward).attribute(x, additional_forward_args=pellucid.shared(bank))
+    with pytest.warns(pellucid.errors.ExpansionWarning):
+        cut = FeatureAblation(forward).attribute(x, additional_forward_args=bank)
+    assert torch.allclose(cut, whole, atol=1e-12)

@@ -13,7 +13,7 @@ from pellucid._core.layer_site import LayerSite, layer_site
 from pellucid._core.layout import Wanted
 from pellucid._core.model import borrowed
 from pellucid._core.site import inputs_of
-from pellucid._core.taps import accept_place, module_named
+from pellucid._core.taps import accept_place, module_named, refuse_checkpoint, tapped
 from pellucid.errors import invalid_value
 from pellucid.typing import ForwardFunction, Tensors
 
@@ -41,6 +41,7 @@ class Rest:
 
         Raises:
             InvalidValueError: for another number of values or rows.
+            UnsupportedModelError: if gradients are wanted and the layer runs inside a checkpoint.
         """
         examples, rows = self.site.examples, len(values[0]) if values else 0
         if len(values) != len(self.site.values) or rows == 0 or rows % examples:
@@ -50,9 +51,18 @@ class Rest:
                 f"{len(self.site.values)} tensors flow at the layer, with a row for each of {examples} examples",
                 "values shaped as rest.values, or copies of them put one behind another",
             )
-        if rows == examples:
+        if any(value.requires_grad for value in values):
+            with tapped(self.site.wanted.place, self._outside_checkpoints):
+                return self._run(values, rows // examples)
+        return self._run(values, rows // examples)
+
+    def _outside_checkpoints(self, layer: int, _: Any) -> None:
+        refuse_checkpoint(self.site.wanted.place.names[layer])
+
+    def _run(self, values: tuple[Tensor, ...], repeats: int) -> Any:
+        if repeats == 1:
             return self.site.run_whole(values)
-        return self.site.run_rows(values, torch.arange(examples), rows // examples)
+        return self.site.run_rows(values, torch.arange(self.site.examples), repeats)
 
 
 def rest_of(

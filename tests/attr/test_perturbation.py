@@ -342,14 +342,14 @@ def test_an_explanation_with_its_page(method, arguments, generator, tmp_path):
     assert torch.equal(again.attributions, explanation.attributions)
 
 
-def test_explain_takes_ids_and_padding_for_these_methods_only():
+def test_ids_are_replaced_by_ids():
     tokens = torch.tensor([[1, 2, 0]])
     table = torch.nn.Embedding(3, 2)
     found = pellucid.explain(lambda v: table(v).sum(1), tokens, method="feature_ablation")
     assert found.inputs.dtype == torch.long
     assert torch.equal(found.baselines, torch.zeros(1, 1, dtype=torch.long))
     with pytest.raises(InvalidTypeError, match="int64"):
-        pellucid.explain(lambda v: table(v).sum(1), tokens, method="integrated_gradients")
+        pellucid.attr.IntegratedGradients(lambda v: table(v).sum(1)).attribute(tokens, target=0)
 
 
 # -- arguments
