@@ -35,9 +35,13 @@ def test_the_table_is_learnt_and_complete(cells: pellucid.Explanation) -> None:
     assert png_bytes(cells.plot(kind="beeswarm")[0], dpi=40).startswith(b"\x89PNG")
 
 
-def test_image_and_table_stand_side_by_side(
-    cells: pellucid.Explanation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("text", [False, True])
+def test_image_text_and_table_stand_side_by_side(
+    cells: pellucid.Explanation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: bool
 ) -> None:
+    words = pellucid.explain(torch.nn.Linear(3, 1), torch.rand(1, 3), target=0, tokens=[["a", "kitten", "<b>"]])
+    monkeypatch.setattr(overview.sentences, "installed", lambda: text)
+    monkeypatch.setattr(overview, "sentence", lambda: words)
     (tmp_path / "attributions").mkdir()
     images = pellucid.explain(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)), torch.rand(3, 1, 8, 8))
     images.save(tmp_path / "attributions" / "integrated_gradients.safetensors")
@@ -45,7 +49,9 @@ def test_image_and_table_stand_side_by_side(
     monkeypatch.setattr("sys.argv", ["overview", str(tmp_path)])
     overview.main()
     page = (tmp_path / "index.html").read_text()
-    assert page.count("<section") == 3
+    assert page.count("<section") == 3 + text
+    assert ("&lt;b&gt;" in page) == text
+    assert "<b>" not in page
     assert page.count("data:image/png;base64,") == 3
     assert re.findall(r'href="([^"]*)"', page) == ["report.html", "table.html"]
     assert "malignant" in (tmp_path / "table.html").read_text()
