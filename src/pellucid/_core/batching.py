@@ -24,6 +24,8 @@ GROWTH = 32
 """A row of a model that was not measured yet is taken to keep this many times its input's bytes."""
 COPIES = 4
 """Copies of a row's values that exist beside its graph: the point, the model's copy, the gradient, a product."""
+REREAD = 2
+"""The budget is divided by this where a graph is differentiated several times."""
 FEW_ROWS = 16
 """With fewer rows a pass costs more in calls than in arithmetic, so it may take up to twice the budget for them."""
 FIRST_ROWS = 64
@@ -65,9 +67,18 @@ class RowLimit:
     whole: bool = False
 
     @classmethod
-    def of(cls, inputs: tuple[Tensor, ...], cap: int | None) -> RowLimit:
-        """Set the limit from the user's cap, or from the inputs as long as nothing is measured."""
-        budget = _budget(inputs[0].device)
+    def of(cls, inputs: tuple[Tensor, ...], cap: int | None, targets: int = 1) -> RowLimit:
+        """Set the limit from the user's cap, or from the inputs as long as nothing is measured.
+
+        Args:
+            inputs: the values of the site.
+            cap: the user's.
+            targets: how often a graph is read; what is read several times should stay in a CPU's caches.
+
+        Returns:
+            The limit.
+        """
+        budget = _budget(inputs[0].device) // (REREAD if targets > 1 else 1)
         if cap is not None:
             return cls(cap, budget, fixed=True)
         row = row_bytes(inputs)

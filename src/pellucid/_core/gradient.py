@@ -40,7 +40,7 @@ class Evaluator:
         self.differentiate = differentiate
         self.site = question.site
         self.all = torch.arange(self.site.examples)
-        self.limit = RowLimit.of(question.inputs, cap)
+        self.limit = RowLimit.of(question.inputs, cap, len(question.targets))
         self.limit.whole = not question.site.divisible
         self._plain: Tensor | None = None
         self._checked: set[tuple[int, ...]] = set()
