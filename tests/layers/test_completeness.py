@@ -10,6 +10,7 @@ from torch import nn
 import pellucid
 from pellucid import attr
 from pellucid._core.model import modules_of
+from pellucid.errors import InvalidValueError
 from tests.layers.models import ConvNet, Residual, Tokens, draw, seeded
 
 METHODS = {
@@ -176,3 +177,20 @@ def attention_of(block):
     if hasattr(block, "attention"):
         return block.attention.self
     return getattr(block, "attn", None) or block.self_attn
+
+
+def test_the_delta_of_given_attributions():
+    torch.manual_seed(0)
+    embed, head = nn.Embedding(7, 3).double(), nn.Linear(3, 2).double()
+
+    def model(ids):
+        return torch.tanh(head(embed(ids).sum(1)))
+
+    ids, start = torch.tensor([[1, 2, 3], [4, 5, 6]]), torch.zeros(1, 3, dtype=torch.long)
+    method = attr.LayerIntegratedGradients(model, embed)
+    found, delta = method.attribute(ids, start, target=1, return_convergence_delta=True)
+    again = method.compute_convergence_delta(found, start, ids, target=1)
+    assert torch.allclose(again, delta, atol=1e-14)
+    assert torch.allclose(method.compute_convergence_delta(found + 1, start, ids, target=1), delta + 9, atol=1e-12)
+    with pytest.raises(InvalidValueError, match="attributions is of 1 rows"):
+        method.compute_convergence_delta(found[:1], start, ids, target=1)

@@ -115,7 +115,6 @@ class GradientAttribution(Attribution):
             InvalidValueError: if the shapes of attributions and end point differ.
         """
         question = accept_question(self.forward_func, end_point, target, additional_forward_args)
-        start = accept_baselines(start_point, question.inputs, end_point)
         given = accept_inputs(attributions)
         shapes = [tuple(a.shape) for a in given], [tuple(x.shape) for x in question.inputs]
         if shapes[0] != shapes[1]:
@@ -125,9 +124,15 @@ class GradientAttribution(Attribution):
                 f"end_point has shape {shapes[1]}",
                 "one value per input value",
             )
-        with evaluating(question) as evaluator:
-            ends = ends_of(evaluator, start)[0]
-        return ends.gather(total(given)) - ends.difference
+        return _missed(question, start_point, given)
+
+
+def _missed(question: Question, start_point: BaselineLike, attributions: tuple[Tensor, ...]) -> Tensor:
+    """Sums of attributions minus the differences of outputs."""
+    start = accept_baselines(start_point, question.inputs, question.template)
+    with evaluating(question) as evaluator:
+        ends = ends_of(evaluator, start)[0]
+    return ends.gather(total(attributions)) - ends.difference
 
 
 class PerturbationAttribution(Attribution):
@@ -164,6 +169,47 @@ class LayerAttribution(_InsideAttribution):
     """Interface of methods that attribute an output to the values of a layer."""
 
     takes_integers = True
+
+    @documented(attributions="Attributions to check: a tensor with one row per example, or a tuple of such.")
+    def compute_convergence_delta(
+        self,
+        attributions: Tensors,
+        start_point: BaselineLike,
+        end_point: Tensors,
+        target: TargetLike = None,
+        additional_forward_args: Any = None,
+    ) -> Tensor:
+        """Compute what a layer's attributions miss of the difference of outputs: ``sum - (F(end) - F(start))``.
+
+        The share that bypasses the layer is part of it.
+
+        Example:
+            >>> import torch
+            >>> from pellucid.attr import LayerActivation
+            >>> layer = torch.nn.Identity()
+            >>> model = lambda x: layer(x**2).sum(1)
+            >>> x = torch.tensor([[1.0, 2.0]])
+            >>> LayerActivation(model, layer).compute_convergence_delta(torch.tensor([[1.0, 3.0]]), 0.0, x)
+            tensor([-1.])
+
+        {arguments}
+
+        Returns:
+            Tensor of shape (N,), or (1,) if the function returns one value per batch.
+
+        Raises:
+            InvalidValueError: if the attributions have not one row per example.
+        """
+        question = accept_question(self.forward_func, end_point, target, additional_forward_args, integers=True)
+        given = accept_inputs(attributions)
+        if len(given[0]) != question.site.examples:
+            raise invalid_value(
+                "attributions",
+                f"of {len(given[0])} rows",
+                f"there are {question.site.examples} examples",
+                "one row each",
+            )
+        return _missed(question, start_point, given)
 
     def _wanted(self, at_input: bool, calls: str) -> Wanted:
         if calls not in {"sum", "each"}:
