@@ -203,12 +203,8 @@ class LayerAttribution(_InsideAttribution):
         question = accept_question(self.forward_func, end_point, target, additional_forward_args, integers=True)
         given = accept_inputs(attributions)
         if len(given[0]) != question.site.examples:
-            raise invalid_value(
-                "attributions",
-                f"of {len(given[0])} rows",
-                f"there are {question.site.examples} examples",
-                "one row each",
-            )
+            rows = f"of {len(given[0])} rows"
+            raise invalid_value("attributions", rows, f"there are {question.site.examples} examples", "a row for each")
         return _missed(question, start_point, given)
 
     def _wanted(self, at_input: bool, calls: str) -> Wanted:
