@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import pellucid
 from pellucid.errors import TrainingModeWarning
 from tests.cases import CASES
 from tests.models import DOUBLE
@@ -124,3 +125,31 @@ def test_the_fingerprint_sees_what_it_should():
     before = fingerprint(model, [x])
     model(x, torch.ones(1, dtype=DOUBLE))
     assert same(before, fingerprint(model, [x]))[1] == ["calls"]
+
+
+class WritesUnseen(torch.nn.Module):
+    """Clips its input in place where autograd does not look."""
+
+    def forward(self, x):
+        with torch.no_grad():
+            x.clamp_(-0.5, 0.5)
+        return (x**2).sum(1)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda m, x: pellucid.attr.Saliency(m).attribute(x),
+        lambda m, x: pellucid.attr.InputXGradient(m).attribute(x),
+        lambda m, x: pellucid.attr.IntegratedGradients(m).attribute(x, 0.1),
+        lambda m, x: pellucid.attr.FeatureAblation(m).attribute(x),
+        lambda m, x: pellucid.attr.LayerGradientXActivation(m, m).attribute(x),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::pellucid.errors.ConvergenceWarning")
+def test_writes_that_autograd_does_not_see_stay_in_the_models_copy(way):
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, dtype=torch.float64)
+    before = x.clone()
+    way(WritesUnseen(), x)
+    assert torch.equal(x, before)

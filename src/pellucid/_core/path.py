@@ -80,7 +80,7 @@ class Line:
         values, displacements = [], []
         for x, base in zip(self.inputs, self.baselines, strict=True):
             if x is base:  # a line that has shrunk to a point: ids among the inputs stay what they are
-                values.append(_chosen(x, examples).expand(len(nodes), *_chosen(x, examples).shape))
+                values.append(_chosen(x, examples).expand(len(nodes), -1, *x.shape[1:]).clone())
                 continue
             end = _chosen(x, examples).to(wide(x.dtype))
             start = (base if len(base) == 1 else _chosen(base, examples)).to(end.dtype)
