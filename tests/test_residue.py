@@ -144,6 +144,10 @@ class WritesUnseen(torch.nn.Module):
         lambda m, x: pellucid.attr.IntegratedGradients(m).attribute(x, 0.1),
         lambda m, x: pellucid.attr.FeatureAblation(m).attribute(x),
         lambda m, x: pellucid.attr.LayerGradientXActivation(m, m).attribute(x),
+        lambda m, x: pellucid.robust.FGSM(m, loss_func=lambda out, _: out).perturb(x, 0.1, target=0),
+        lambda m, x: pellucid.robust.PGD(m, loss_func=lambda out, _: out).perturb(x, 0.1, 0.05, 3, target=0),
+        lambda m, x: pellucid.metrics.infidelity(m, lambda v: (0.1 * torch.ones_like(v), v - 0.1), x, x),
+        lambda m, x: pellucid.metrics.sensitivity_max(pellucid.attr.Saliency(m).attribute, x),
     ],
 )
 @pytest.mark.filterwarnings("ignore::pellucid.errors.ConvergenceWarning")

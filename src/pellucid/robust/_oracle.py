@@ -120,7 +120,7 @@ class Oracle:
             return losses[-1]
 
         def run(*lent: Tensor) -> Tensor:
-            return self.ask(lent, examples, own=True)
+            return self.ask(lent, examples)
 
         if self.limit.fixed or len(examples) == self.site.examples:
             (found,) = plain_gradients(run, (choose,), Points(values))
@@ -131,10 +131,10 @@ class Oracle:
             self.limit.learn(kept.total, len(examples))
         return Seen(found.output, losses[-1].detach(), found.gradients)
 
-    def ask(self, values: Values, examples: Tensor, own: bool = False) -> Tensor:
-        """Make one pass; the model gets copies of values that are not its own, so it may write into them."""
+    def ask(self, values: Values, examples: Tensor) -> Tensor:
+        """Make one pass; the model gets copies of the values, so it may write into them."""
         report.count(len(examples))
-        lent = values if own else tuple(v.clone() for v in values)
+        lent = tuple(v.clone() for v in values)
         whole = self._is_whole(examples)
         output = self.site.run_whole(lent) if whole else self.site.run_rows(lent, examples, 1)
         return self.read(output, examples)
