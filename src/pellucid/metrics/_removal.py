@@ -164,11 +164,7 @@ def comprehensiveness(
     """
     question = accept_question(model, inputs, target, additional_forward_args)
     asked = accept(question, attributions, baselines, feature_mask, max_examples_per_batch)
-    sizes = share_sizes(fractions, asked.features.counts)
-    reference = asked.scoring.reference()
-    values = _outputs(asked, sizes, keep=False, show=("Comprehensiveness", show_progress))
-    at = as_shares(sizes, asked.features.counts, values)
-    return Curve("comprehensiveness", (reference[:, None] - values).mean(1), at, values, "share of features removed")
+    return _mean_loss(asked, fractions, "comprehensiveness", keep=False, show_progress=show_progress)
 
 
 @torch.inference_mode(False)
@@ -209,11 +205,7 @@ def sufficiency(
     """
     question = accept_question(model, inputs, target, additional_forward_args)
     asked = accept(question, attributions, baselines, feature_mask, max_examples_per_batch)
-    sizes = share_sizes(fractions, asked.features.counts)
-    reference = asked.scoring.reference()
-    values = _outputs(asked, sizes, keep=True, show=("Sufficiency", show_progress))
-    at = as_shares(sizes, asked.features.counts, values)
-    return Curve("sufficiency", (reference[:, None] - values).mean(1), at, values, "share of features kept")
+    return _mean_loss(asked, fractions, "sufficiency", keep=True, show_progress=show_progress)
 
 
 @torch.inference_mode(False)
@@ -272,6 +264,16 @@ def effective_complexity(
     enough = (reference[:, None] - values).abs() <= allowed[:, None]
     first = enough.to(torch.uint8).argmax(1, keepdim=True)
     return as_shares(sizes, asked.features.counts, values).gather(1, first)[:, 0]
+
+
+def _mean_loss(asked: Asked, fractions: Sequence[float], name: str, *, keep: bool, show_progress: bool) -> Curve:
+    """Outputs with shares of the features removed, or with only these kept, and what is missing on average."""
+    sizes = share_sizes(fractions, asked.features.counts)
+    reference = asked.scoring.reference()
+    values = _outputs(asked, sizes, keep=keep, show=(name.capitalize(), show_progress))
+    at = as_shares(sizes, asked.features.counts, values)
+    axis = f"share of features {'kept' if keep else 'removed'}"
+    return Curve(name, (reference[:, None] - values).mean(1), at, values, axis)
 
 
 def _steps(asked: Asked, n_steps: int | None) -> Tensor:
