@@ -399,3 +399,34 @@ def test_structured_layers_as_values_of_the_rest(name):
         expected = method(net.rest).attribute(tuple(z), tuple(start), target=1)
         for f, e in zip(values, expected, strict=True):
             assert same(f, e, 1e-11)
+
+
+class Masked(nn.Module):
+    """Attention under a mask that the caller gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project, self.site = nn.Linear(4, 4).double(), nn.Identity()
+
+    def forward(self, x, mask):
+        keys = torch.tanh(self.project(x))
+        attended = nn.functional.scaled_dot_product_attention(keys, keys, x, mask)
+        return (self.site(attended) ** 2).sum((1, 2))
+
+
+def test_conductance_reads_boolean_masks_as_attention_does():
+    torch.manual_seed(0)
+    model = Masked()
+    x, start = torch.randn(2, 3, 5, 4, dtype=torch.float64)
+    mask = torch.rand(3, 5, 5) > 0.4
+    mask[0, 2] = False  # nothing to see: attention gives zeros
+    method = attr.LayerConductance(model, model.site)
+    found, delta = method.attribute(
+        x, start, additional_forward_args=(mask,), n_steps=200, return_convergence_delta=True
+    )
+    change = model(x, mask) - model(start, mask)
+    assert torch.allclose(found.sum((1, 2)), change, atol=1e-10)
+    assert delta.abs().max() < 1e-10
+    numbers = torch.zeros(mask.shape, dtype=torch.float64).masked_fill(~mask, -1e300)  # the same mask, added
+    seen = method.attribute(x, start, additional_forward_args=(numbers,), n_steps=200)
+    assert torch.allclose(seen[1:], found[1:], atol=1e-12)

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from pellucid._core.rules.expansions import attention
 from pellucid._core.structure import floats_in
 from pellucid.errors import PellucidError, UnsupportedModelError
 
@@ -150,21 +151,3 @@ class _ByDefinition(TorchFunctionMode):
             output, _ = func(*args, **{**kwargs, "need_weights": True})
             return output, None
         return func(*args, **kwargs)
-
-
-def attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
-    """Compute attention by torch's own definition, which has all derivatives; the arguments are torch's."""
-    compute = torch.ops.aten._scaled_dot_product_attention_math  # noqa: SLF001  (torch's own definition of it)
-    output: Tensor = compute(
-        query, key, value, attn_mask, dropout_p, is_causal, None, scale=scale, enable_gqa=enable_gqa
-    )[0]
-    return output
