@@ -71,3 +71,29 @@ def test_one_summand_equals_rescale():
         lifted(torch.tanh, x, baselines=(start,), rule=rule)[1].multipliers[0] for rule in ("rescale", "reveal_cancel")
     ]
     torch.testing.assert_close(*both)
+
+
+def written(x):
+    """Sums that are formed in place, and summands that are written once their sum is formed."""
+    s = x.sin()
+    h = s @ torch.full((5, 5), 0.3).triu()
+    s += x
+    s -= 3 * x.flip(1)
+    k = s + x
+    s.mul_(2)
+    return torch.tanh(h) + torch.tanh(s) + torch.tanh(k)
+
+
+def unwritten(x):
+    s = x.sin()
+    h = s @ torch.full((5, 5), 0.3).triu()
+    s = s + x - 3 * x.flip(1)
+    return torch.tanh(h) + torch.tanh(s * 2) + torch.tanh(s + x)
+
+
+def test_sums_in_place():
+    x, start = torch.randn(3, 5), (torch.randn(3, 5),)
+    results = [lifted(f, x, baselines=start, rule="reveal_cancel")[1] for f in (written, unwritten)]
+    torch.testing.assert_close(results[0].outputs, results[1].outputs)
+    torch.testing.assert_close(results[0].multipliers, results[1].multipliers, rtol=1e-12, atol=1e-14)
+    assert incompleteness(written, x, rule="reveal_cancel") < 1e-12

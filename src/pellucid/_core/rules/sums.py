@@ -133,7 +133,8 @@ def _by_sign(change: Tensor, rising: Tensor, falling: Tensor) -> Tensor:
 class SumTracker:
     """How the values of one pass were summed; forgets a value when it vanishes or is written.
 
-    Values are copied, since the model may write into them before the rule asks.
+    Summands are copied with their place in the graph, since the model may write into them before the rule asks; an
+    in-place sum does so itself.
     """
 
     def __init__(self) -> None:
@@ -144,19 +145,20 @@ class SumTracker:
         entry = self._known.get(id(tensor))
         return entry[2] if entry is not None and entry[1] == version_of(tensor) else None
 
-    def note(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        """Remember a linear operation that forms a sum."""
-        if operation.in_place or not isinstance(result, Tensor):
-            return
-        found = self._weighted(operation, args, kwargs) or self._added(operation, args, kwargs)
-        if found is None:
+    def formed(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sum | None:
+        """Tell which sum an operation is about to form, or None where it forms none."""
+        return self._weighted(operation, args, kwargs) or self._added(operation, args, kwargs)
+
+    def note(self, result: Any, formed: Sum | None) -> None:
+        """Remember how a value was formed."""
+        if formed is None or not isinstance(result, Tensor):
             return
         key, known = id(result), self._known
 
         def forget(_: weakref.ref[Tensor]) -> None:
             known.pop(key, None)
 
-        known[key] = (weakref.ref(result, forget), version_of(result), found)
+        known[key] = (weakref.ref(result, forget), version_of(result), formed)
 
     def _weighted(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Weighted | None:
         places = _WEIGHT_AT.get(operation.name)
@@ -170,7 +172,8 @@ class SumTracker:
             return None
         live = pair[active.index(True)]
         slotted = tuple(Slot(0) if value is live else value for value in args)
-        return Weighted(live, live.detach().clone(), operation, slotted, kwargs, places[active.index(False)])
+        kept = live.clone()
+        return Weighted(kept, kept.detach(), operation, slotted, kwargs, places[active.index(False)])
 
     def _added(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Added | None:
         sign = _SIGNS.get(operation.name)
@@ -182,4 +185,8 @@ class SumTracker:
         return Added(tuple(kept))
 
     def _term(self, tensor: Tensor) -> Sum:
-        return self.of(tensor) or Operand(tensor, tensor.detach().clone())
+        known = self.of(tensor)
+        if known is not None:
+            return known
+        kept = tensor.clone()
+        return Operand(kept, kept.detach())
