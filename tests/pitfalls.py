@@ -187,7 +187,6 @@ STATE = {
     ),
     "unknown keywords": (
         f"{CONTRACT}keywords.py::test_an_unknown_keyword_is_an_error_before_the_model_runs",
-        f"{LAYERS}errors.py::test_unknown_keywords",
         "tests/test_errors.py::test_refused_before_the_model_runs",
     ),
     "loaders that shuffle": (f"{ATTR}dataloader.py::test_loaders_that_change_are_refused",),

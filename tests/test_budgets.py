@@ -12,7 +12,8 @@ import pytest
 
 from pellucid import attr, metrics, robust
 from pellucid.docstrings import ARGUMENTS
-from tests.cases import CASES, OTHER_RESULTS
+from tests.cases import AGAINST_CAPTUM, CASES, OTHER_RESULTS, REFERENCES
+from tests.nodes import is_test
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -202,6 +203,15 @@ def test_every_public_method_stands_in_the_cases():
     assert all(case.make is not case.method or type(case.make(lambda v: v)) is case.method for case in CASES)
     assert built.isdisjoint(OTHER_RESULTS)
     assert built | set(OTHER_RESULTS) == {cls.__name__ for cls in public_methods()}
+
+
+def test_every_public_method_has_a_reference_and_where_captum_has_it_a_comparison():
+    names = {cls.__name__ for cls in public_methods()}
+    assert set(REFERENCES) == names
+    for node in (*REFERENCES.values(), *AGAINST_CAPTUM.values()):
+        assert is_test(node), node
+    captum = pytest.importorskip("captum.attr", reason="Captum is a development dependency")
+    assert set(AGAINST_CAPTUM) == {name for name in names if hasattr(captum, name)}
 
 
 @pytest.mark.parametrize("cls", list(public_methods()), ids=lambda c: c.__name__)

@@ -1,25 +1,16 @@
 """Every known way to a wrong number has its tests, and what is listed as missing is missing."""
 
-import ast
-import functools
 import importlib.util
-from pathlib import Path
 
 import pytest
 
 from pellucid import attr
 from tests import pitfalls
+from tests.nodes import is_test
 
-ROOT = Path(__file__).parent.parent
 GROUPS = [
     value for name, value in vars(pitfalls).items() if name.isupper() and isinstance(value, dict) and name != "PITFALLS"
 ]
-
-
-@functools.cache
-def names_in(path):
-    tree = ast.parse((ROOT / path).read_text())
-    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
 
 
 @pytest.mark.parametrize("name", pitfalls.PITFALLS)
@@ -27,8 +18,7 @@ def test_the_tests_are_there(name):
     nodes = pitfalls.PITFALLS[name]
     assert len(set(nodes)) == len(nodes) > 0
     for node in nodes:
-        path, _, test = node.partition("::")
-        assert test in names_in(path), node
+        assert is_test(node), node
 
 
 def test_no_line_is_lost():
@@ -41,3 +31,9 @@ def test_what_comes_later_is_not_there(name):
     package, _, member = name.rpartition(".")
     assert not hasattr(attr, member)
     assert package != "pellucid" or importlib.util.find_spec(name) is None
+
+
+def test_names_that_are_no_tests_are_seen():
+    assert not is_test("tests/test_pitfalls.py::test_that_is_nowhere")
+    assert not is_test("tests/test_nowhere.py::test_no_line_is_lost")
+    assert is_test("tests/test_pitfalls.py::test_no_line_is_lost")
