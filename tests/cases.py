@@ -146,6 +146,8 @@ MIDDLE = {"n_steps": 40, "method": "riemann_middle"}
 AUTO = {"n_steps": "auto", "tolerance": 0.01}
 DRAWS = {"n_samples": 40, "stdevs": 0.05, "baselines": constant}
 NOISE = {"nt_samples": 30, "stdevs": 0.05, "abs": False}
+FEW = {"nt_samples": 5, "stdevs": 0.05}
+TUNNEL = {"samples": True, "cap": SAMPLES, "exempt": ON_PATHS}
 PATH = {"complete": True, "delta": True, "baselines": True, "cap": CAP, "tolerance": 1e-6}
 PAIR = {"complete": True, "delta": True, "baselines": True, "rules": True}
 GAME = {"baselines": True, "cap": EVALUATIONS}
@@ -194,6 +196,16 @@ CASES = [
         samples=True,
         cap=SAMPLES,
         exempt=ON_PATHS,
+    ),
+    row("smooth-deep-lift", NoiseTunnel, FEW, make=lambda f: NoiseTunnel(DeepLift(f)), rules=True, **TUNNEL),
+    row("smooth-feature-ablation", NoiseTunnel, FEW, make=lambda f: NoiseTunnel(FeatureAblation(f)), **TUNNEL),
+    row(
+        "smooth-layer-integrated-gradients",
+        NoiseTunnel,
+        {**FEW, "n_steps": 60},
+        make=at_layer(lambda f, layer: NoiseTunnel(LayerIntegratedGradients(f, layer))),
+        heals=True,
+        **TUNNEL,
     ),
     row("deep-lift", DeepLift, **PAIR, cap=CAP),
     row("deep-lift-reveal-cancel", DeepLift, {"rule": "reveal_cancel"}, **PAIR, cap=CAP),

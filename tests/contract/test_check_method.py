@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import pytest
 import torch
@@ -269,6 +270,16 @@ def test_layers_and_neurons_of_anybodys_pass():
         return attribute
 
     assert "batch" in check_method(at_neuron(of_neurons), one_target=True).checked
+
+
+def test_the_example_of_the_page_says_what_the_page_says(capsys):
+    page = (Path(__file__).parents[2] / "docs" / "contract.md").read_text()
+    program = page.partition("```python\n")[2].partition("```")[0]
+    with pytest.raises(ContractError) as caught:
+        exec(program, {})
+    assert capsys.readouterr().out == "".join(f"{n}: holds\n" for n in ("missingness", "symmetry", "dummy", "scale"))
+    assert " ".join(str(caught.value).split()) in " ".join(page.split())
+    assert all(f"| {name} " in page for name in PROPERTIES)
 
 
 def test_exemptions_are_reported_with_their_reason():

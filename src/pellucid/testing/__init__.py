@@ -5,7 +5,7 @@ properties by name, each of which is also a function of a ``Subject``. Nothing b
 """
 
 from pellucid.errors import ContractError
-from pellucid.testing._contract import PROPERTIES, ContractReport, Property, check_method, reason_to_skip
+from pellucid.testing._contract import PROPERTIES, ContractReport, Property, check_method
 from pellucid.testing._ends import at_layer, at_neuron
 from pellucid.testing._fingerprint import changed, fingerprint
 from pellucid.testing._models import PlantedError, TwoInputs, Watched, cnn, mlp
@@ -27,5 +27,4 @@ __all__ = [
     "cnn",
     "fingerprint",
     "mlp",
-    "reason_to_skip",
 ]

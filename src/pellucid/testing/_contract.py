@@ -171,7 +171,7 @@ def check_method(
         heals=heals,
         exempt=excused,
     )
-    skipped = {name: why for name in chosen if (why := reason_to_skip(subject, name))}
+    skipped = {name: why for name in chosen if (why := _reason_to_skip(subject, name))}
     checked = tuple(name for name in chosen if name not in skipped)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -196,7 +196,7 @@ def _check(item: Property, subject: Subject) -> None:
         ) from error
 
 
-def reason_to_skip(subject: Subject, name: str) -> str:
+def _reason_to_skip(subject: Subject, name: str) -> str:
     """Say why a property is not checked for a subject; empty where it is."""
     return subject.exempt.get(name, "") or PROPERTIES[name].lacks(subject)
 
