@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from pellucid._core.rules.vocabulary import LINEAR, MOVES
+
 from .asking import incompleteness, lifted
 
 
@@ -97,3 +99,32 @@ def test_sums_in_place():
     torch.testing.assert_close(results[0].outputs, results[1].outputs)
     torch.testing.assert_close(results[0].multipliers, results[1].multipliers, rtol=1e-12, atol=1e-14)
     assert incompleteness(written, x, rule="reveal_cancel") < 1e-12
+
+
+MOVED = {
+    "view": lambda h: h.view(-1, 2, 3).tanh().flatten(1),
+    "transposed": lambda h: h.t().tanh().t(),
+    "parts": lambda h: torch.cat([part.tanh() for part in h.chunk(2, 1)], 1),
+    "items": lambda h: torch.cat([h[:, :2].tanh(), h[:, 2:].tanh()], 1),
+    "unbound": lambda h: torch.stack([part.tanh() for part in h.unbind(1)], 1),
+    "expanded": lambda h: h[:, None].expand(-1, 2, -1).tanh().mean(1),
+    "copied": lambda h: h.clone().contiguous().tanh(),
+    "flipped": lambda h: h.flip(1).tanh().flip(1),
+    "moved and added": lambda h: (h.view(-1, 2, 3) - 0.5 + h.new_full((2, 3), 0.5)).tanh().flatten(1),
+    "in place": lambda h: h.t_().tanh().t(),
+}
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_a_sum_may_stand_elsewhere(name):
+    x, start, weight = torch.randn(3, 5), (torch.randn(3, 5),), torch.randn(5, 6)
+    both = [
+        lifted(lambda z, f=f: f(z @ weight), x, baselines=start, rule="reveal_cancel")[1]
+        for f in (torch.tanh, MOVED[name])
+    ]
+    torch.testing.assert_close(both[0].outputs, both[1].outputs)
+    torch.testing.assert_close(both[0].multipliers, both[1].multipliers, rtol=1e-12, atol=1e-14)
+
+
+def test_moves_are_linear():
+    assert MOVES <= LINEAR
