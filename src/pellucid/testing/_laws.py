@@ -89,7 +89,7 @@ def scale(subject: Subject) -> None:
 
 
 def form(subject: Subject) -> None:
-    """One function has one explanation: as modules, with a module used twice, as functions, in place, by hand."""
+    """One function has one explanation: modules, one used twice, functions, by hand, in place, of views."""
     net, x = subject.net(), inputs_of_net()
     expected = subject.run(net, x, target=1)
     for name, model in _forms(net, subject).items():
@@ -120,9 +120,16 @@ def _forms(net: nn.Sequential, subject: Subject) -> dict[str, ForwardFunction]:
             v = torch.tanh_(v) if not subject.rectifiers else act(v)
         return F.linear(v, linear[-1].weight).add_(linear[-1].bias)
 
+    def viewed(v: Tensor) -> Tensor:
+        for layer in linear[:-1]:
+            v = act(layer(v).unflatten(1, (2, -1)).transpose(1, 2)).transpose(1, 2).flatten(1)
+        output: Tensor = linear[-1](v)
+        return output
+
     return {
         "with one activation module used twice": nn.Sequential(linear[0], reused, linear[1], reused, linear[2]).eval(),
         "with functions": functional,
         "with products of matrices": by_hand,
         "in place": in_place,
+        "with activations of views": viewed,
     }
