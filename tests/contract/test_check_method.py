@@ -256,6 +256,19 @@ def test_methods_of_the_library_pass_and_the_report_says_what_was_checked():
         report.checked = ()
 
 
+@pytest.mark.parametrize("make", [Saliency, global_noise])
+def test_a_check_leaves_nothing_behind(make):
+    """Not even where the method draws as it likes; and it says the same every time."""
+    state, said = torch.get_rng_state(), []
+    for _ in range(2):
+        try:
+            said.append(check_method(make, properties=[n for n in ALONE if n != "threads"]))
+        except ContractError as error:
+            said.append(str(error))
+    assert said[0] == said[1]
+    assert torch.equal(state, torch.get_rng_state())
+
+
 def test_layers_and_neurons_of_anybodys_pass():
     report = check_method(at_layer(LayerConductance), STEPS, **PATH)
     assert set(report.checked) >= set(ALONE)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from pellucid.errors import ContractError, invalid_value
 from pellucid.testing import _calls, _laws, _manners
 from pellucid.testing._subject import Subject
@@ -113,7 +115,7 @@ def check_method(
 
     The method is asked about small curved models in float64, with fixed seeds. It is called as
     ``make(model).attribute(inputs, target=..., additional_forward_args=..., ...)``, or without ``.attribute`` where it
-    is a function. Warnings are not shown meanwhile.
+    is a function. Warnings are not shown meanwhile, and torch's generators are put back.
 
     Example:
         >>> import torch
@@ -173,7 +175,7 @@ def check_method(
     )
     skipped = {name: why for name in chosen if (why := _reason_to_skip(subject, name))}
     checked = tuple(name for name in chosen if name not in skipped)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.random.fork_rng(range(torch.cuda.device_count())):
         warnings.simplefilter("ignore")
         for name in checked:
             _check(PROPERTIES[name], subject)

@@ -75,11 +75,8 @@ def threads(subject: Subject) -> None:
 
 def generators(subject: Subject) -> None:
     """Deterministic methods draw nothing; sampling ones draw one number, or advance only the given generator."""
-    judge, state = Judge("generators", subject.about), torch.get_rng_state()
-    try:
-        _draws(subject, judge) if subject.samples else _draws_nothing(subject, judge)
-    finally:
-        torch.set_rng_state(state)
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
+        (_draws_as_told if subject.samples else _draws_nothing)(subject, Judge("generators", subject.about))
 
 
 def _draws_nothing(subject: Subject, judge: Judge) -> None:
@@ -89,7 +86,7 @@ def _draws_nothing(subject: Subject, judge: Judge) -> None:
     judge.require(same(first, _ask(subject)), "two calls differ")
 
 
-def _draws(subject: Subject, judge: Judge) -> None:
+def _draws_as_told(subject: Subject, judge: Judge) -> None:
     torch.manual_seed(1)
     once = [_ask(subject, seed=None) for _ in range(2)]
     after = torch.get_rng_state()
@@ -97,7 +94,8 @@ def _draws(subject: Subject, judge: Judge) -> None:
     judge.require(same(once[0], _ask(subject, seed=None)), "torch.manual_seed does not make a call reproducible")
     judge.require(not same(*once), "two calls without a seed draw the same")
     torch.manual_seed(1)
-    torch.randint(2**63 - 1, (1,)), torch.randint(2**63 - 1, (1,))
+    for _ in once:
+        torch.randint(2**63 - 1, (1,))
     judge.require(torch.equal(after, torch.get_rng_state()), "a call does not draw one number from the default")
     own = torch.Generator().manual_seed(5)
     first, second = (_ask(subject, generator=own) for _ in range(2))

@@ -30,7 +30,7 @@ def mlp(
     Returns:
         A model for inputs of shape (N, features), the same at every call.
     """
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(1)
         layers = (nn.Linear(features, hidden), activation(), nn.Linear(hidden, hidden), activation())
         return nn.Sequential(*layers, nn.Linear(hidden, classes)).to(DOUBLE).eval()
@@ -51,7 +51,7 @@ def cnn(classes: int = 3) -> nn.Sequential:
     Returns:
         A model for inputs of shape (N, 2, H, W) with H and W of 6 or more, the same at every call.
     """
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(2)
         layers = (
             *(nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.MaxPool2d(2)),
@@ -107,8 +107,10 @@ class Watched(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.norm = nn.Linear(4, 6), nn.BatchNorm1d(6)
-        self.drop, self.last = nn.Dropout(1e-9), nn.Linear(6, 2)  # draws as any other, and integrals converge
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            torch.manual_seed(3)
+            self.first, self.norm = nn.Linear(4, 6), nn.BatchNorm1d(6)
+            self.drop, self.last = nn.Dropout(1e-9), nn.Linear(6, 2)  # draws as any other, and integrals converge
         self.calls: Tensor
         self.register_buffer("calls", torch.zeros(1))
         self.fail_at: int | None = None
