@@ -23,7 +23,7 @@ class Batch:
     Args:
         inputs: a tensor of shape (N, ...), or a tuple of such with the same N: one for each feature, as the user
             knows them; what a model needs in addition (normalisation, say) belongs into a feature's transforms.
-        labels: index of the true class of each example, shape (N,), or ``None`` where it is not known.
+        labels: index of the true class of each example, shape (N,), -1 where it is not known; or ``None``.
         additional_args: further arguments of the model, one or a tuple, that are not explained; tensors with N rows
             follow their examples.
 
@@ -64,6 +64,11 @@ class Batch:
     def __len__(self) -> int:
         """Count the examples."""
         return len(self.parts[0])
+
+    def label(self, row: int) -> int | None:
+        """Return the true class of an example, if it is known."""
+        found = -1 if self.labels is None else int(self.labels[row])
+        return None if found < 0 else found
 
     def additional(self, rows: slice) -> tuple[Any, ...]:
         """Return the further arguments of some of the examples."""

@@ -106,7 +106,7 @@ def controls_of(info: MethodInfo) -> tuple[Control, ...]:
         default = None if default is inspect.Parameter.empty or callable(default) else default
         control = _control(name, hints[inside], default, texts.get(inside, ""), given=name in info.defaults)
         found += [] if control is None else [control]
-    if info.takes("feature_mask"):
+    if info.takes("feature_mask") and not info.takes("hierarchy"):  # a hierarchy groups by itself
         groups = "Squares of an image, or stretches of a series, along its longer side, that are taken together;"
         text = f"{groups} nothing takes each value for itself."
         found.append(Control(GRID, "integer", FEW.get(info.name), True, None, 1, text))
@@ -135,7 +135,8 @@ def read_arguments(info: MethodInfo, arguments: Mapping[str, Any], baseline: Con
         if name not in offered:
             known = ", ".join(offered) or "no arguments"
             raise invalid_type(name[:60], "given", f"{info.name} offers no such argument here", known)
-    return {name: offered[name].read(value) for name, value in arguments.items()}
+    read = {name: offered[name].read(value) for name, value in arguments.items()}
+    return {name: value for name, value in read.items() if value is not None or offered[name].default is not None}
 
 
 def _control(name: str, hint: Any, default: Any, text: str, *, given: bool) -> Control | None:

@@ -116,8 +116,8 @@ class Examples:
             first = self._starts[place]
             if index < first + len(batch):
                 rows = slice(index - first, index - first + 1)
-                label = None if batch.labels is None else int(batch.labels[rows.start])
-                return Example(index, tuple(part[rows] for part in batch.parts), label, batch.additional(rows))
+                parts = tuple(part[rows] for part in batch.parts)
+                return Example(index, parts, batch.label(rows.start), batch.additional(rows))
             place += 1
         raise invalid_value("example", str(index), f"there are {self.known}", "the number of one, from 0")
 

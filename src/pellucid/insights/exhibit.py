@@ -132,11 +132,7 @@ class Exhibit:
         while (batch := self.examples.batch(place)) is not None:
             for start, scores in self._scores(model, place):
                 first = start - self.examples.start(place)
-                given = batch.labels
-                labels: list[int | None] = [None] * len(scores)
-                if given is not None:
-                    labels = given[first : first + len(scores)].tolist()
-                yield start, scores, labels
+                yield start, scores, [batch.label(first + row) for row in range(len(scores))]
             place += 1
 
     def baseline_names(self, info: MethodInfo) -> tuple[str, ...]:

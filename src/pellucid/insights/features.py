@@ -43,7 +43,7 @@ class Feature:
             raise invalid_type("name", repr(self.name), "a feature is called something", "a text")
         for field in ("baseline_transforms", "input_transforms"):
             given = getattr(self, field)
-            many = () if given is None else (given,) if callable(given) else tuple(given)
+            many = () if given is None else tuple(given) if isinstance(given, list | tuple) else (given,)
             for place, transform in enumerate(many):
                 if not callable(transform):
                     where = f"{field}[{place}] of {self.name}"
