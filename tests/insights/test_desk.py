@@ -8,7 +8,7 @@ import torch
 
 import pellucid
 from pellucid.errors import InvalidTypeError, InvalidValueError
-from pellucid.insights import AttributionVisualizer, Batch, FilterConfig, GeneralFeature, ImageFeature
+from pellucid.insights import AttributionVisualizer, Batch, FilterConfig, GeneralFeature, ImageFeature, PageConfig
 from pellucid.insights.asking import Edit, Question
 from pellucid.insights.controls import controls_of
 from pellucid.insights.line import Cancelled
@@ -286,7 +286,9 @@ def test_examples_are_read_no_further_than_they_are_needed():
             yield Batch(torch.full((4, 2), float(place)), None)
 
     feature = GeneralFeature("row", ["a", "b"])
-    shown = AttributionVisualizer(torch.nn.Linear(2, 2), ["n", "y"], feature, dataset(), max_examples=10)
+    shown = AttributionVisualizer(
+        torch.nn.Linear(2, 2), ["n", "y"], feature, dataset(), config=PageConfig(max_examples=10)
+    )
     assert not read
     shown.visualize(FilterConfig(num_examples=2))
     assert len(read) == 1

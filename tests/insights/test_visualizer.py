@@ -15,6 +15,7 @@ from pellucid.insights import (
     FilterConfig,
     GeneralFeature,
     ImageFeature,
+    PageConfig,
     TextFeature,
     TimeSeriesFeature,
 )
@@ -76,7 +77,7 @@ WRONG = [
     ({"features": ["row"]}, InvalidTypeError, "features"),
     ({"dataset": Batch(X, None)}, InvalidTypeError, "dataset"),
     ({"dataset": 3}, InvalidTypeError, "dataset"),
-    ({"config": FilterConfig(classes=["maybe"])}, InvalidValueError, "'maybe'"),
+    ({"config": PageConfig(filter=FilterConfig(classes=["maybe"]))}, InvalidValueError, "'maybe'"),
 ]
 
 
@@ -98,6 +99,8 @@ def test_wrong_arguments_are_told(changed, error, said):
         (lambda: FilterConfig("no_such"), InvalidValueError),
         (lambda: FilterConfig(prediction="right"), InvalidValueError),
         (lambda: FilterConfig(num_examples=0), InvalidValueError),
+        (lambda: PageConfig(max_examples=0), InvalidValueError),
+        (lambda: PageConfig(3), InvalidTypeError),
         (lambda: ImageFeature(""), InvalidTypeError),
         (lambda: ImageFeature("x", baseline_transforms=3), InvalidTypeError),
         (lambda: ImageFeature("x", input_transforms=[3]), InvalidTypeError),
@@ -219,7 +222,7 @@ def test_hostile_names_stay_texts():
     evil = "</script><script>alert(1)</script><!--"
     data = [Batch(seeded(2, 2), torch.tensor([0, 1]))]
     shown = AttributionVisualizer(
-        nn.Linear(2, 2).double(), [evil, "b"], GeneralFeature(evil, [evil, "b"]), data, title=evil
+        nn.Linear(2, 2).double(), [evil, "b"], GeneralFeature(evil, [evil, "b"]), data, config=PageConfig(evil)
     )
     page = shown.to_html()
     assert "<script>alert" not in page

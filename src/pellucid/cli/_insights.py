@@ -24,6 +24,7 @@ from pellucid.insights import (
     FilterConfig,
     GeneralFeature,
     ImageFeature,
+    PageConfig,
     TextFeature,
 )
 
@@ -119,9 +120,7 @@ def visualizer_of(options: Shown, say: Callable[[str], object]) -> AttributionVi
             feature,
             _batches(inputs, truth),
             use_label_for_attr=options.target == "label",
-            title=options.title,
-            config=FilterConfig(options.method, num_examples=len(inputs)),
-            max_examples=len(inputs),
+            config=PageConfig(options.title, FilterConfig(options.method, num_examples=len(inputs)), len(inputs)),
         )
 
 

@@ -5,6 +5,7 @@
 """
 
 from pellucid.insights.batch import Batch
+from pellucid.insights.configs import FilterConfig, PageConfig
 from pellucid.insights.features import (
     EmptyFeature,
     Feature,
@@ -16,7 +17,6 @@ from pellucid.insights.features import (
 from pellucid.insights.visualizer import (
     AttributionVisualizer,
     FeatureOutput,
-    FilterConfig,
     OutputScore,
     VisualizationOutput,
 )
@@ -31,6 +31,7 @@ __all__ = [
     "GeneralFeature",
     "ImageFeature",
     "OutputScore",
+    "PageConfig",
     "TextFeature",
     "TimeSeriesFeature",
     "VisualizationOutput",

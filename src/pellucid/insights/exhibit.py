@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pellucid.errors import invalid_value
+from pellucid.insights.configs import PageConfig
 from pellucid.insights.controls import Control, baseline_control
 from pellucid.insights.examples import Examples
 from pellucid.insights.features import Feature
@@ -22,27 +22,6 @@ ZEROS, SAMPLE = "zeros", "examples"
 """Baselines that need no transform: zeros, and examples of the data set for methods that draw from several."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a page starts with.
-
-    Attributes:
-        title: its heading.
-        method: name of the chosen method.
-        arguments: the method's arguments.
-        prediction: ``"all"``, ``"correct"`` or ``"incorrect"`` ones are shown.
-        classes: names of the true classes that are shown; none means all.
-        use_label: whether the true class is explained, and not the predicted one.
-    """
-
-    title: str = "Pellucid Insights"
-    method: str = "integrated_gradients"
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    prediction: str = "all"
-    classes: tuple[str, ...] = ()
-    use_label: bool = True
-
-
 class Exhibit:
     """Models, what their inputs mean, and examples.
 
@@ -52,7 +31,8 @@ class Exhibit:
         features: one for each input of the models.
         examples: the data.
         score_func: from a model's output to the scores of classes.
-        settings: what a page starts with.
+        config: what a page starts with.
+        use_label: whether the true class is explained first, and not the predicted one.
     """
 
     def __init__(
@@ -62,21 +42,18 @@ class Exhibit:
         features: tuple[Feature, ...],
         examples: Examples,
         score_func: Callable[[Any], Tensor] | None,
-        settings: Settings,
+        config: PageConfig,
+        use_label: bool,
     ) -> None:
         self.names = tuple(models)
         self.models = tuple(models.values())
         self.classes = classes
         self.features = features
         self.examples = examples
-        self.settings = settings
+        self.config = config
+        self.use_label = use_label
         self._scorers = tuple(Scorer(score_func) for _ in self.models)
         self._scored: list[dict[int, list[Score]]] = [{} for _ in self.models]
-
-    @property
-    def title(self) -> str:
-        """The heading of a page."""
-        return self.settings.title
 
     def class_name(self, index: int | None) -> str:
         """Name a class."""

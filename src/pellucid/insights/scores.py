@@ -81,6 +81,7 @@ def likeliest(shares: Tensor, label: int | None) -> list[int]:
     """Return the classes that are shown: the likeliest, and the true one.
 
     Example:
+        >>> import torch
         >>> likeliest(torch.tensor([0.1, 0.7, 0.2]), None)
         [1, 2, 0]
     """

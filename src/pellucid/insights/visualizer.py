@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,57 +14,17 @@ from pellucid.errors import invalid_type, invalid_value
 from pellucid.insights.answers import Answered, answer, read
 from pellucid.insights.asking import Question, Target
 from pellucid.insights.batch import Batch
+from pellucid.insights.configs import FilterConfig, PageConfig
 from pellucid.insights.desk import Desk
 from pellucid.insights.examples import Examples
-from pellucid.insights.exhibit import Exhibit, Settings
+from pellucid.insights.exhibit import Exhibit
 from pellucid.insights.features import Feature
 from pellucid.insights.line import Line
 from pellucid.insights.scores import Score, likeliest
-from pellucid.registry import method_named
 
 if TYPE_CHECKING:
     from pellucid.insights.server import Serving
     from pellucid.insights.widget import InsightsWidget
-
-PREDICTIONS = ("all", "correct", "incorrect")
-"""Which predictions can be asked for."""
-MAX_EXAMPLES = 10_000
-
-
-@dataclass(frozen=True)
-class FilterConfig:
-    """Which examples are explained, and how.
-
-    Example:
-        >>> FilterConfig(attribution_method="saliency", prediction="incorrect").num_examples
-        4
-
-    Args:
-        attribution_method: a name in ``pellucid.methods()``.
-        attribution_arguments: arguments of the method that differ from its defaults.
-        prediction: ``"all"``, ``"correct"`` or ``"incorrect"``.
-        classes: names of the true classes; none means all.
-        num_examples: how many are explained by ``visualize`` and shown in a file.
-
-    Raises:
-        InvalidValueError: for a method or a prediction that there is not, or fewer than one example.
-    """
-
-    attribution_method: str = "integrated_gradients"
-    attribution_arguments: Mapping[str, Any] = field(default_factory=dict)
-    prediction: str = "all"
-    classes: Sequence[str] = ()
-    num_examples: int = 4
-
-    def __post_init__(self) -> None:
-        """Check the choices."""
-        method_named(self.attribution_method)
-        if self.prediction not in PREDICTIONS:
-            raise invalid_value(
-                "prediction", repr(self.prediction), "there is no such choice", f"one of {', '.join(PREDICTIONS)}"
-            )
-        if not isinstance(self.num_examples, int) or isinstance(self.num_examples, bool) or self.num_examples < 1:
-            raise invalid_value("num_examples", repr(self.num_examples), "it is a number of examples", "1 or more")
 
 
 @dataclass(frozen=True)
@@ -147,9 +107,7 @@ class AttributionVisualizer:
         score_func: from a model's output to a score for each class, shape (N, C). Without it, outputs (N, C) go through
             a softmax, unless all of them lie between 0 and 1.
         use_label_for_attr: whether the true class is explained, where it is known, and not the predicted one.
-        title: the heading of the page.
-        config: which examples are explained first, and how.
-        max_examples: how many are read from the data set at most.
+        config: what the page starts with: its title, a filter, a method.
 
     Raises:
         InvalidTypeError: for models, features or names of a wrong type.
@@ -165,28 +123,19 @@ class AttributionVisualizer:
         score_func: Callable[[Any], Tensor] | None = None,
         use_label_for_attr: bool = True,
         *,
-        title: str = "Pellucid Insights",
-        config: FilterConfig | None = None,
-        max_examples: int = MAX_EXAMPLES,
+        config: PageConfig | None = None,
     ) -> None:
-        self.config = FilterConfig() if config is None else config
+        self.config = PageConfig() if config is None else config
         given = accept_features(features)
         names = accept_classes(classes)
-        unknown = [name for name in self.config.classes if name not in names]
+        unknown = [name for name in self.config.filter.classes if name not in names]
         if unknown:
             raise invalid_value("classes", f"with {unknown[0]!r}", "there is no such class", f"some of {names}")
         if isinstance(dataset, Batch) or not isinstance(dataset, Iterable):
             raise invalid_type("dataset", f"a {type(dataset).__name__}", "it gives no batches", "a list of Batch")
-        settings = Settings(
-            title=title,
-            method=self.config.attribution_method,
-            arguments=self.config.attribution_arguments,
-            prediction=self.config.prediction,
-            classes=tuple(self.config.classes),
-            use_label=use_label_for_attr,
-        )
-        examples = Examples(dataset, given, max_examples)
-        self._exhibit = Exhibit(accept_models(models), names, given, examples, score_func, settings)
+        examples = Examples(dataset, given, self.config.max_examples)
+        show = accept_models(models), names, given, examples, score_func, self.config, use_label_for_attr
+        self._exhibit = Exhibit(*show)
         self.desk = Desk(self._exhibit)
         """What answers a page's questions."""
 
@@ -203,7 +152,7 @@ class AttributionVisualizer:
             InvalidValueError: for arguments that the method does not have, or that do not fit.
             InvalidTypeError: for arguments of a wrong type.
         """
-        chosen = self.config if config is None else config
+        chosen = self.config.filter if config is None else config
         found = []
         for model in range(len(self._exhibit.models)):
             for index in self.chosen(chosen, model):
@@ -214,7 +163,7 @@ class AttributionVisualizer:
 
     def question(self, example: int, config: FilterConfig, model: int = 0) -> Question:
         """Return the question that a configuration asks about an example."""
-        target: Target = "label" if self._exhibit.settings.use_label else "predicted"
+        target: Target = "label" if self._exhibit.use_label else "predicted"
         return Question(example, model, config.attribution_method, dict(config.attribution_arguments), target, None, ())
 
     def chosen(self, config: FilterConfig, model: int = 0) -> list[int]:
@@ -309,7 +258,7 @@ class AttributionVisualizer:
         """
         from pellucid.insights.static import static_page  # noqa: PLC0415  (it reads the page's parts)
 
-        chosen = self.config if config is None else config
+        chosen = self.config.filter if config is None else config
         named = (chosen.attribution_method,) if methods is None else tuple(methods)
         questions = [
             self.question(index, replace(chosen, attribution_method=name, attribution_arguments=own), model)
