@@ -28,7 +28,7 @@ from pellucid.insights.line import Cancelled, Line, guarded
 from pellucid.insights.scores import Score, likeliest
 from pellucid.insights.views import data_uri, input_view, map_view, number
 from pellucid.registry import method_named
-from pellucid.report import certificate_view, explanation_title, verdict_of
+from pellucid.report import certificate_view, explanation_title, method_title, verdict_of
 from pellucid.scopes import scoped
 from pellucid.visualization import png_bytes
 from pellucid.visualization.views import outputs_of, taken
@@ -132,7 +132,7 @@ def answer(exhibit: Exhibit, asked: Asked, line: Line, *, tell: bool = False) ->
     if additional:
         arguments["additional_forward_args"] = additional
     chosen = target if asked.info.wraps or asked.info.takes("target") else None
-    with pellucid.recording(quiet=True), pellucid.watching(_Told(line)):
+    with pellucid.recording(quiet=True), pellucid.watching(_Told(line, method_title(asked.info.name))):
         explanation = pellucid.explain(
             exhibit.models[question.model],
             _like(inputs, inputs),
@@ -147,8 +147,9 @@ def answer(exhibit: Exhibit, asked: Asked, line: Line, *, tell: bool = False) ->
 class _Told:
     """Tells how far the work is, now and then, and ends it when the answer is not wanted any more."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, title: str) -> None:
         self._line = line
+        self._title = title
         self._last = time.monotonic()
 
     def __call__(self, step: pellucid.Step) -> None:
@@ -157,7 +158,7 @@ class _Told:
         now = time.monotonic()
         if now - self._last >= PAUSE:
             self._last = now
-            self._line.send({"kind": "progress", "text": step.text, "done": step.done, "total": step.total})
+            self._line.send({"kind": "progress", "text": self._title, "done": step.done, "total": step.total})
 
 
 def edited(features: tuple[Feature, ...], example: Example, edits: tuple[Edit, ...]) -> tuple[Tensor, ...]:
