@@ -143,7 +143,7 @@ class PermutationLoss:
 
     def add(self, lost: Tensor) -> None:
         """Take in losses, shape (samples, *value_shape)."""
-        repeated = lost.reshape(-1, self.repeats, *lost.shape[1:])
+        repeated = lost.reshape(len(lost) // self.repeats, self.repeats, *lost.shape[1:])
         self._means.append(repeated.mean(1))
         if self.repeats > 1:
             self._errors.append(repeated.std(1) / self.repeats**0.5)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import accept_choice
 from pellucid.errors import invalid_value
 
 
@@ -61,7 +62,6 @@ RULES: dict[str, Callable[[int], tuple[Tensor, Tensor]]] = {
 }
 
 
-@functools.lru_cache(maxsize=32)
 def quadrature(method: str, n: int) -> tuple[Tensor, Tensor]:
     """Give nodes and weights of a rule with n points.
 
@@ -76,8 +76,11 @@ def quadrature(method: str, n: int) -> tuple[Tensor, Tensor]:
     Raises:
         InvalidValueError: for an unknown rule, or too few points for it.
     """
-    if method not in RULES:
-        raise invalid_value("method", repr(method), "there is no such quadrature", f"one of {', '.join(RULES)}")
+    return _cached(accept_choice("method", method, RULES, "there is no such quadrature"), n)
+
+
+@functools.lru_cache(maxsize=32)
+def _cached(method: str, n: int) -> tuple[Tensor, Tensor]:
     return RULES[method](n)
 
 
