@@ -357,3 +357,26 @@ def test_what_cannot_be_used_is_refused(x):
         Lime(mlp(6), models.SkLearnRidge()).attribute(x, target=0, tolerance=0.1)
     with pytest.raises(TypeError, match="taget"):
         Lime(mlp(6)).attribute(x, taget=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        ({"similarity_func": 0}, InvalidTypeError, "similarity_func is a int"),
+        ({"perturb_func": 0}, InvalidTypeError, "perturb_func is a int"),
+        ({"similarity_func": lambda *_, **__: None}, InvalidTypeError, "returned a NoneType"),
+        ({"similarity_func": lambda *_, **__: torch.ones(2)}, InvalidTypeError, "one weight"),
+        ({"similarity_func": lambda *_, **__: 10**400}, InvalidValueError, "weights are finite"),
+        ({"perturb_func": lambda *_, **__: slice(1)}, InvalidTypeError, "returned a slice"),
+        ({"perturb_func": lambda *_, **__: 2**64}, InvalidTypeError, "returned a int"),
+    ],
+)
+def test_functions_that_give_no_samples_or_weights(settings, error, words):
+    with pytest.raises(error, match=words):
+        Lime(lambda v: v.sum(1), **settings).attribute(torch.ones(2, 3), n_samples=6, seed=1)
+
+
+def test_inputs_without_dimensions_beside_their_examples():
+    x = torch.tensor([0.5, -2.0, 3.0], dtype=DOUBLE)
+    found = Lime(lambda v: 2 * v + 1, models.SkLearnLinearRegression()).attribute(x, seed=1)
+    assert torch.allclose(found, 2 * x, atol=1e-6)

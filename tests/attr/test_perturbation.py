@@ -455,3 +455,10 @@ def test_permutation_as_captum(x):
 
     ours = FeaturePermutation(mlp(), rolled).attribute(x, 1, n_repeats=1)
     assert torch.allclose(ours, captum.FeaturePermutation(mlp(), rolled).attribute(x, 1), atol=1e-7)
+
+
+@pytest.mark.parametrize("result", [None, 1j, torch.ones(2), torch.ones(3, 2).to_sparse()])
+def test_functions_that_do_not_permute_inputs(result):
+    method = FeaturePermutation(lambda v: v.sum(1), perm_func=lambda x, mask: result)
+    with pytest.raises(InvalidTypeError, match="perm_func"):
+        method.attribute(torch.ones(3, 2))

@@ -223,7 +223,7 @@ class _Search:
         if self.rows is None:
             if not isinstance(correct, bool | int | float | np.bool_ | Tensor):
                 raise invalid_type("correct_fn", given, "it tells whether a prediction is correct", "a truth value")
-            return iter([] if bool(torch.as_tensor(correct).all()) else [0])
+            return iter([] if bool(correct.all() if isinstance(correct, Tensor) else correct) else [0])
         if not isinstance(correct, Tensor) or correct.shape != (self.rows,):
             why, instead = (
                 "per_example asks about each example",
