@@ -380,3 +380,26 @@ def test_inputs_without_dimensions_beside_their_examples():
     x = torch.tensor([0.5, -2.0, 3.0], dtype=DOUBLE)
     found = Lime(lambda v: 2 * v + 1, models.SkLearnLinearRegression()).attribute(x, seed=1)
     assert torch.allclose(found, 2 * x, atol=1e-6)
+
+
+def test_standard_errors_are_those_of_fits_without_each_row(generator):
+    """Each row's influence times its residual in a fit without it, for the share of coalitions that was not drawn."""
+    rows, features = 20, 4
+    coalitions = torch.rand(rows, features, generator=generator) < 0.5
+    weights = torch.rand(rows, 1, generator=generator, dtype=DOUBLE) + 0.5
+    values = torch.randn(rows, 1, 1, generator=generator, dtype=DOUBLE)
+    found = fit_surrogates(coalitions, weights, values, EVERY, 0.25)
+    w = (weights / weights.sum())[:, 0]
+    z, y = coalitions.double(), values[:, 0, 0]
+    z, y = z - w @ z, y - w @ y
+
+    def fit(keep):
+        gram = z[keep].T @ (w[keep, None] * z[keep])
+        return torch.linalg.solve(gram, z[keep].T @ (w[keep] * y[keep]))
+
+    influence = w[:, None] * (z @ torch.linalg.inv(z.T @ (w[:, None] * z)))
+    total = torch.zeros(features, dtype=DOUBLE)
+    for i in range(rows):
+        left_out = y[i] - z[i] @ fit(torch.arange(rows) != i)
+        total += (influence[i] * left_out) ** 2
+    assert torch.allclose(found.errors[:, 0, 0], (0.75 * total).sqrt(), atol=1e-10)
