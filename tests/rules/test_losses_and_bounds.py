@@ -38,6 +38,10 @@ def entropy_of_logits(v, positive):
     return -(positive * SHARE * F.logsigmoid(v) + (1 - SHARE) * F.logsigmoid(-v))
 
 
+def unit(v):
+    return v / (v**2).sum(1, keepdim=True).sqrt()
+
+
 PAIRS = {
     "mse": (rows(lambda v, t, r: F.mse_loss(v, t, reduction=r)), lambda v: (v - GOAL) ** 2),
     "l1": (rows(lambda v, t, r: F.l1_loss(v, t, reduction=r)), lambda v: (v - GOAL).abs()),
@@ -67,6 +71,23 @@ PAIRS = {
         lambda v: torch.clamp(v[:, :2], v[:, 2:4] - 1, v[:, 4:] + 1),
         lambda v: torch.minimum(torch.maximum(v[:, :2], v[:, 2:4] - 1), v[:, 4:] + 1),
     ),
+    "default gate": (
+        lambda v: F.glu(v.reshape(-1, 3, 2)),
+        lambda v: v.reshape(-1, 3, 2)[:, :, :1] * torch.sigmoid(v.reshape(-1, 3, 2)[:, :, 1:]),
+    ),
+    "distance": (
+        lambda v: F.pairwise_distance(v[:, :3], v[:, 3:]),
+        lambda v: ((v[:, :3] - v[:, 3:] + 1e-6) ** 2).sum(1).sqrt(),
+    ),
+    "sum of distances": (
+        lambda v: F.pairwise_distance(v[:, :3], v[:, 3:], p=1.0, keepdim=True),
+        lambda v: torch.linalg.vector_norm(v[:, :3] - v[:, 3:] + 1e-6, 1, 1, True),
+    ),
+    "all distances": (
+        lambda v: torch.cdist(v.reshape(-1, 3, 2)[:, :2], v.reshape(-1, 3, 2)[:, 2:]),
+        lambda v: ((v.reshape(-1, 3, 2)[:, :2] - v.reshape(-1, 3, 2)[:, 2:]) ** 2).sum(2, keepdim=True).sqrt(),
+    ),
+    "cosine": (lambda v: F.cosine_similarity(v[:, :3], v[:, 3:]), lambda v: (unit(v[:, :3]) * unit(v[:, 3:])).sum(1)),
     "gate": (lambda v: F.glu(v, 1), lambda v: v[:, :3] * torch.sigmoid(v[:, 3:])),
 }
 
