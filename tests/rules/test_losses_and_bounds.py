@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pellucid.attr import LRP
 from tests.models import DOUBLE
 
 from .asking import incompleteness, lifted
@@ -40,6 +41,68 @@ def entropy_of_logits(v, positive):
 
 def unit(v):
     return v / (v**2).sum(1, keepdim=True).sqrt()
+
+
+LEVELS = torch.tensor([0.1, 0.5, 0.73], dtype=DOUBLE)
+
+
+def ordered(v, how):
+    """Quantiles of six values each, from their order."""
+    place = 5 * LEVELS
+    low, high = place.floor().long(), place.ceil().long()
+    share = {"linear": place - low, "midpoint": 0.5, "lower": 0.0, "higher": 1.0, "nearest": place.round() - low}[how]
+    values = v.sort(1).values
+    return values[:, low] * (1 - share) + values[:, high] * share
+
+
+def standardised(v, eps, centred=True):
+    v = v - v.mean(-1, keepdim=True) if centred else v
+    return v / ((v**2).mean(-1, keepdim=True) + eps).sqrt()
+
+
+def doubled(v):
+    """Weights that depend on the inputs: those of the first example, which all others share."""
+    return v[0, 3:] + 2
+
+
+FIXED = torch.randn(4, 3, dtype=DOUBLE, generator=torch.Generator().manual_seed(9))
+NORMS = {
+    "layer, all": (
+        lambda v: F.layer_norm(v[:, :3], (3,), doubled(v), v[0, 3:], 1e-3),
+        lambda v: standardised(v[:, :3], 1e-3) * doubled(v) + v[0, 3:],
+    ),
+    "layer, weight": (
+        lambda v: F.layer_norm(FIXED, (3,), doubled(v)),
+        lambda v: standardised(FIXED, 1e-5) * doubled(v),
+    ),
+    "layer, bias": (
+        lambda v: F.layer_norm(FIXED, (3,), None, v[0, 3:].exp()),
+        lambda v: standardised(FIXED, 1e-5) + v[0, 3:].exp(),
+    ),
+    "root mean square, all": (
+        lambda v: F.rms_norm(v[:, :3], (3,), doubled(v), 1e-3),
+        lambda v: standardised(v[:, :3], 1e-3, centred=False) * doubled(v),
+    ),
+    "root mean square, weight": (
+        lambda v: F.rms_norm(FIXED, (3,), doubled(v), 1e-3),
+        lambda v: standardised(FIXED, 1e-3, centred=False) * doubled(v),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_normalisations_with_weights_that_depend_on_the_inputs(name):
+    """They are complete, the same as written out where they are linear, and no rule breaks on them."""
+    short, written = NORMS[name]
+    assert torch.allclose(short(X), written(X), atol=1e-12)
+    _, found = lifted(short, X)
+    _, expected = lifted(written, X)
+    assert torch.allclose(found.outputs, expected.outputs, atol=1e-12)
+    assert incompleteness(short, X, total=True) < 1e-10
+    if "all" not in name:
+        assert torch.allclose(found.multipliers[0], expected.multipliers[0], atol=1e-12)
+    relevance = LRP(lambda v: short(v)[:, 0]).attribute(X)
+    assert relevance.isfinite().all()
 
 
 PAIRS = {
@@ -88,6 +151,13 @@ PAIRS = {
         lambda v: ((v.reshape(-1, 3, 2)[:, :2] - v.reshape(-1, 3, 2)[:, 2:]) ** 2).sum(2, keepdim=True).sqrt(),
     ),
     "cosine": (lambda v: F.cosine_similarity(v[:, :3], v[:, 3:]), lambda v: (unit(v[:, :3]) * unit(v[:, 3:])).sum(1)),
+    **{
+        f"{how} quantiles": (
+            lambda v, how=how: torch.quantile(v, LEVELS, dim=1, interpolation=how).T,
+            lambda v, how=how: ordered(v, how),
+        )
+        for how in ("linear", "midpoint", "lower", "higher", "nearest")
+    },
     "gate": (lambda v: F.glu(v, 1), lambda v: v[:, :3] * torch.sigmoid(v[:, 3:])),
 }
 
