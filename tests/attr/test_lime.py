@@ -403,3 +403,14 @@ def test_standard_errors_are_those_of_fits_without_each_row(generator):
         left_out = y[i] - z[i] @ fit(torch.arange(rows) != i)
         total += (influence[i] * left_out) ** 2
     assert torch.allclose(found.errors[:, 0, 0], (0.75 * total).sqrt(), atol=1e-10)
+
+
+@pytest.mark.parametrize("hidden", [torch.inf, -torch.inf, torch.nan])
+def test_values_that_are_not_finite_take_no_part_in_distances(hidden):
+    """Padding counts as zero for the similarity, on both sides."""
+    x = torch.tensor([[0.5, -2.0, 3.0, hidden]], dtype=DOUBLE)
+    model = lambda v: torch.sin(v[:, :3]).prod(1)  # noqa: E731
+    base = torch.tensor([[0.1, 0.2, -0.3, hidden]], dtype=DOUBLE)
+    mask = torch.tensor([[0, 1, 2, 2]])
+    found = Lime(model, EVERY).attribute(x, base, feature_mask=mask)[:, :3]
+    assert torch.allclose(found, Lime(model, EVERY).attribute(x[:, :3], base[:, :3]), atol=1e-12)

@@ -41,7 +41,7 @@ def module_of(path: Path) -> str:
 @click.option("--count", default=300, help="Number of mutants.")
 @click.option("--seed", default=0, help="Of the sample.")
 @click.option("--only", default="", help="Only files whose path holds this.")
-@click.option("--budget", default=4.0, help="Seconds that the chosen tests of a mutant are expected to take.")
+@click.option("--budget", default=6.0, help="Seconds that the chosen tests of a mutant are expected to take.")
 @click.option("--coverage", default=ROOT / ".coverage", type=Path, help="Coverage data with a context per test.")
 @click.option("--report", default=ROOT / "build" / "tests.xml", type=Path, help="Durations of the tests.")
 @click.option("--show", is_flag=True, help="Print every mutant, not only the survivors.")
