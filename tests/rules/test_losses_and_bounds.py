@@ -202,3 +202,19 @@ def test_recurrent_steps_without_any_change(kind):
     _, found = lifted(lambda v: layer(v)[0], x, baselines=(base,))
     assert found.multipliers[0].isfinite().all()
     assert incompleteness(lambda v: layer(v)[0], x, baselines=(base,)) < 1e-10
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_bags_of_a_table_that_is_the_input(mode):
+    """The largest vector of a bag is a choice between rows; sums and means are linear."""
+    ids = torch.tensor([[0, 2], [3, 1], [3, 4]])
+    table = X[:2].reshape(1, 6, 2)[:, :5]
+    gather = {"sum": lambda v: v.sum(1), "mean": lambda v: v.mean(1), "max": lambda v: v.amax(1)}[mode]
+    _, found = lifted(lambda v: F.embedding_bag(ids, v[0], mode=mode).reshape(1, -1), table)
+    _, expected = lifted(lambda v: gather(v[0][ids]).reshape(1, -1), table)
+    assert torch.allclose(found.outputs, expected.outputs, atol=1e-12)
+    if mode == "max":  # an integral here, a choice of elements there
+        assert incompleteness(lambda v: F.embedding_bag(ids, v[0], mode=mode).reshape(1, -1), table) < 1e-2
+        assert torch.allclose(found.multipliers[0], expected.multipliers[0], atol=2e-2)
+    else:
+        assert torch.allclose(found.multipliers[0], expected.multipliers[0], atol=1e-10)
