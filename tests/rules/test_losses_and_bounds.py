@@ -43,7 +43,7 @@ def unit(v):
     return v / (v**2).sum(1, keepdim=True).sqrt()
 
 
-LEVELS = torch.tensor([0.1, 0.5, 0.73], dtype=DOUBLE)
+LEVELS = torch.tensor([0.0, 0.5, 0.73], dtype=DOUBLE)
 
 
 def ordered(v, how):
