@@ -22,6 +22,7 @@ from pellucid.attr._pairwise import TOLERANCE, accept_budget, accept_state, per_
 from pellucid.attr._perturbations import Perturbations
 from pellucid.attr.attribution import PerturbationAttribution
 from pellucid.docstrings import documented
+from pellucid.errors import invalid_type
 from pellucid.typing import BaselineLike, ForwardFunction, MaskLike, TargetLike, Tensors
 
 SURROGATES = (
@@ -211,6 +212,9 @@ class Lime(PerturbationAttribution):
         """
         super().__init__(forward_func)
         self.interpretable_model = accept_model(Lasso() if interpretable_model is None else interpretable_model)
+        for name, function in (("similarity_func", similarity_func), ("perturb_func", perturb_func)):
+            if function is not None and not callable(function):
+                raise invalid_type(name, f"a {type(function).__name__}", "it is called for each sample", "a function")
         self.similarity_func = ExponentialKernel() if similarity_func is None else similarity_func
         self.perturb_func = perturb_func
 
