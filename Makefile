@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sentences test lint format types budgets bench clean
+.PHONY: help demo sentences test lint format types budgets bench docs clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,5 +48,10 @@ bench: $(STAMP)  ## compare time and memory with the bare evaluations and with C
 	$(BIN)/python -m benchmarks.layers
 	$(BIN)/python -m benchmarks.perturbation
 
+docs: $(STAMP)  ## build the site into docs/_build/html: every notebook is executed, warnings are errors
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going --fresh-env --quiet --builder html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html in a browser."
+
 clean:  ## remove what the commands made
-	rm -rf $(VENV) demo-report .mypy_cache .pytest_cache .ruff_cache .coverage
+	rm -rf $(VENV) docs/_build demo-report .mypy_cache .pytest_cache .ruff_cache .coverage
