@@ -1,6 +1,7 @@
 """Settings of the documentation: ``make docs`` builds it, with warnings as errors and every notebook executed."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -47,7 +48,7 @@ nb_mime_priority_overrides = [("html", "text/html", 1), ("html", "image/png", 2)
 
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "signature"
-autodoc_class_signature = "separated"
+autoclass_content = "both"
 autodoc_preserve_defaults = True
 autodoc_type_aliases = {name: name for name, value in vars(pellucid.typing).items() if name[0].isupper() and value}
 autosummary_generate = False
@@ -55,6 +56,7 @@ napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 python_maximum_signature_line_length = 88
 add_module_names = False
+python_use_unqualified_type_names = True
 
 bibtex_bibfiles = ["references.bib"]
 bibtex_reference_style = "author_year"
@@ -62,3 +64,16 @@ bibtex_default_style = "plain"
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+
+
+def with_plain_names(_app, _what, _name, _target, _options, signature, returned):
+    """Write aliases of types by their names also inside of other types."""
+
+    def plain(text):
+        return text and re.sub(r"TypeAliasForwardRef\('(\w+)'\)|~(?:[A-Za-z_]\w*\.)+", r"\1", text)
+
+    return plain(signature), plain(returned)
+
+
+def setup(app):
+    app.connect("autodoc-process-signature", with_plain_names)
