@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sentences test lint format types budgets bench docs clean
+.PHONY: help demo sentences insights test browser lint format types budgets bench docs clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,8 +26,15 @@ sentences: $(STAMP)  ## explain why a trained encoder finds sentences similar (f
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement examples/requirements.txt
 	$(BIN)/python -m examples.sentences
 
+insights: $(STAMP)  ## open pages on which small models are looked at (Ctrl-C ends them)
+	$(BIN)/python -m pellucid.insights.example
+
+browser: $(STAMP)  ## test the page and the widget in Chromium and JupyterLab (screenshots go to screenshots/)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,browser]'
+	PELLUCID_SCREENSHOTS=screenshots $(BIN)/python -m pytest --quiet -m browser tests/insights/browser
+
 test: $(STAMP)  ## run all tests, with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m 'not browser' --cov --cov-report=term:skip-covered
 
 lint: $(STAMP)  ## check format and style
 	$(BIN)/ruff format --check .
@@ -54,4 +61,4 @@ docs: $(STAMP)  ## build the site into docs/_build/html: every notebook is execu
 	@echo "Open docs/_build/html/index.html in a browser."
 
 clean:  ## remove what the commands made
-	rm -rf $(VENV) docs/_build demo-report .mypy_cache .pytest_cache .ruff_cache .coverage
+	rm -rf $(VENV) docs/_build demo-report screenshots .mypy_cache .pytest_cache .ruff_cache .coverage

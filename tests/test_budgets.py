@@ -100,7 +100,9 @@ LAYERS = [
     ("pellucid.scopes", "pellucid.tokens", "pellucid.comparison", "pellucid.verdicts", "pellucid.rest"),
     ("pellucid.explaining",),
     ("pellucid.comparing",),
-    ("pellucid.report", "pellucid.cli"),
+    ("pellucid.report",),
+    ("pellucid.insights",),
+    ("pellucid.cli",),
 ]
 """From the bottom to the top; a file imports from its own layer and from those below."""
 

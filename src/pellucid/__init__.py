@@ -7,6 +7,7 @@
 from pellucid import attr, errors, metrics, robust
 from pellucid._core.arguments import shared
 from pellucid._core.output import select_output
+from pellucid._core.progress import Step, watching
 from pellucid._core.report import Notice, Report, recording
 from pellucid.comparing import compare
 from pellucid.comparison import Comparison
@@ -27,6 +28,7 @@ __all__ = [
     "Notice",
     "Report",
     "Rest",
+    "Step",
     "attr",
     "compare",
     "embed",
@@ -40,4 +42,5 @@ __all__ = [
     "robust",
     "select_output",
     "shared",
+    "watching",
 ]

@@ -87,6 +87,14 @@ def test_a_quoted_text_and_special_tokens_kept_in_the_baseline(
     assert (per_token[1:-1] != 0).all()
 
 
+@pytest.mark.parametrize("words", [60, 600])
+def test_a_quoted_text_may_be_longer_than_a_file_name(
+    pellucid_command: Command, workplace: Path, text_model: Path, words: int
+) -> None:
+    result = pellucid_command("explain", str(text_model), "good film " * words, "-m", "saliency", "--no-pictures")
+    assert result.exit_code == 0, result.output
+
+
 def test_long_texts_are_cut_and_that_is_said(pellucid_command: Command, workplace: Path, text_model: Path) -> None:
     result = pellucid_command("explain", "texts", "good " * 40, "--no-pictures", "-o", "out")
     assert result.exit_code == 0, result.output

@@ -63,3 +63,13 @@ def test_romberg_reaches_high_order():
         row = romberg_row(row, sums / 3**level)
     assert abs(float(row[-1]) - (math.e - 1)) < 1e-12
     assert abs(float(row[0]) - (math.e - 1)) > 1e-6
+
+
+def test_nodes_beyond_the_change_of_library_are_the_same_rule():
+    """Both integrate x^k exactly up to degree 2n - 1; weights are positive and nodes rise."""
+    for n in (499, 500, 501, 1200):
+        nodes, weights = quadrature("gausslegendre", n)
+        assert bool((nodes.diff() > 0).all())
+        assert bool((weights > 0).all())
+        for degree in (1, 2, 7, 2 * n - 1):
+            assert float((weights * nodes**degree).sum()) == pytest.approx(1 / (degree + 1), rel=1e-9)

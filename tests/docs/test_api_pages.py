@@ -12,7 +12,7 @@ from pellucid import errors, typing
 PAGES = Path(__file__).parents[2] / "docs" / "api"
 PACKAGES = (
     "pellucid", "pellucid.attr", "pellucid.attr.models", "pellucid.rules", "pellucid.lrp", "pellucid.metrics",
-    "pellucid.robust", "pellucid.visualization", "pellucid.report",
+    "pellucid.robust", "pellucid.visualization", "pellucid.report", "pellucid.insights",
 )  # fmt: skip
 SPEAKING = {"invalid_value", "invalid_type"}
 """Functions of ``pellucid.errors`` that the library itself speaks through."""

@@ -1,9 +1,17 @@
-"""Progress bars."""
+"""Progress bars, and programs that watch or stop what is going on.
+
+A watcher is kept per context (so per thread)::
+
+    with watching(lambda step: print(step.done, "of", step.total)):
+        IntegratedGradients(model).attribute(inputs, target=0)
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -14,14 +22,77 @@ class Progress(Protocol):
         """Count ``n`` more units of work."""
 
 
+@dataclass(frozen=True)
+class Step:
+    """How far a piece of work is.
+
+    Attributes:
+        text: what is being done; nothing where no bar would have a title.
+        done: units of work done, such as rows that went through the model.
+        total: units in all, ``None`` if not known beforehand.
+    """
+
+    text: str
+    done: int
+    total: int | None
+
+
+Watcher = Callable[[Step], object]
+_watcher: ContextVar[Watcher | None] = ContextVar("pellucid_watcher", default=None)
+
+
+@contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
+    """Be told, while the block runs, how far each call in it is; an exception from the watcher ends the call.
+
+    The watcher is called in the thread of the call, between evaluations of the model. What it raises passes
+    unchanged, and leaves model, inputs and generators as any exception does: as they were.
+
+    Example:
+        >>> import pellucid, torch
+        >>> steps = []
+        >>> with pellucid.watching(steps.append):
+        ...     _ = pellucid.explain(torch.nn.Linear(2, 1), torch.ones(1, 2), n_steps=4)
+        >>> steps[-1].done == steps[-1].total
+        True
+
+    Args:
+        watcher: called with a ``Step`` after each part of the work; what takes a single pass may be done before.
+
+    Yields:
+        Nothing.
+    """
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
 class _Silent:
     def update(self, n: int) -> None:
         del n
 
 
+class _Watched:
+    """Counts for a watcher, and for a bar."""
+
+    def __init__(self, watcher: Watcher, text: str, total: int | None, bar: Progress) -> None:
+        self._watcher = watcher
+        self._text = text
+        self._done = 0
+        self._total = total
+        self._bar = bar
+
+    def update(self, n: int) -> None:
+        self._bar.update(n)
+        self._done += n
+        self._watcher(Step(self._text, self._done, self._total))
+
+
 @contextmanager
 def progress(show: bool, description: str, total: int | None, unit: str = "row") -> Iterator[Progress]:
-    """Show a progress bar while the block runs, or count in silence.
+    """Show a progress bar while the block runs, or count in silence; tell a watcher in either case.
 
     Args:
         show: whether anything is drawn.
@@ -32,6 +103,13 @@ def progress(show: bool, description: str, total: int | None, unit: str = "row")
     Yields:
         An object with ``update(n)``.
     """
+    watcher = _watcher.get()
+    with _bar(show, description, total, unit) as bar:
+        yield bar if watcher is None else _Watched(watcher, description, total, bar)
+
+
+@contextmanager
+def _bar(show: bool, description: str, total: int | None, unit: str) -> Iterator[Progress]:
     if not show:
         yield _Silent()
         return

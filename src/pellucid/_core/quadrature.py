@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,12 +45,25 @@ def _trapezoid(n: int) -> tuple[Tensor, Tensor]:
     return nodes, weights
 
 
-def _gauss_legendre(n: int) -> tuple[Tensor, Tensor]:
-    from numpy.polynomial.legendre import leggauss  # noqa: PLC0415  (numpy only where it is needed)
+FEW = 500
+"""Nodes up to which numpy's cubic time is short; beyond them scipy is quicker and closer."""
 
-    nodes, weights = leggauss(n)
+
+def _gauss_legendre(n: int) -> tuple[Tensor, Tensor]:
+    nodes, weights = _roots(n)
     weights = weights / weights.sum()
     return torch.from_numpy((nodes + 1) / 2), torch.from_numpy(weights)
+
+
+def _roots(n: int) -> Any:
+    """Return the roots of the Legendre polynomial of degree n, and their weights on [-1, 1]."""
+    if n <= FEW:
+        from numpy.polynomial.legendre import leggauss  # noqa: PLC0415  (numpy only where it is needed)
+
+        return leggauss(n)
+    from scipy.special import roots_legendre  # noqa: PLC0415  (it is slow to import)
+
+    return roots_legendre(n)
 
 
 RULES: dict[str, Callable[[int], tuple[Tensor, Tensor]]] = {

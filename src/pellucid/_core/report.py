@@ -59,6 +59,7 @@ class Report:
         certificate: what the last rule-based method did to which operation.
         audit: what operations absorbed of the relevance, where books were kept.
         outer: the report of the block around this one.
+        quiet: whether warnings are kept as data only.
     """
 
     rows: int = 0
@@ -75,19 +76,24 @@ class Report:
     certificate: Certificate | None = None
     audit: Audit | None = None
     outer: Report | None = field(default=None, repr=False)
+    quiet: bool = False
 
 
 _active: ContextVar[Report | None] = ContextVar("pellucid_report", default=None)
 
 
 @contextlib.contextmanager
-def recording() -> Iterator[Report]:
+def recording(*, quiet: bool = False) -> Iterator[Report]:
     """Collect the reports of all calls made inside the block.
+
+    Args:
+        quiet: whether warnings of Pellucid are kept as notices only, in this thread; filters of warnings, which all
+            threads share, stay as they are.
 
     Yields:
         The report, filled while the block runs. Blocks nest: cost and notices count for outer ones too.
     """
-    report = Report(outer=_active.get())
+    report = Report(outer=_active.get(), quiet=quiet)
     token = _active.set(report)
     try:
         yield report
@@ -115,7 +121,8 @@ def notify(category: type[PellucidWarning], message: str) -> None:
     for report in _listeners():
         if found not in report.notices:
             report.notices.append(found)
-    warnings.warn(message, category, stacklevel=_users_level())
+    if not any(report.quiet for report in _listeners()):
+        warnings.warn(message, category, stacklevel=_users_level())
 
 
 def check(**found: Any) -> None:

@@ -78,7 +78,7 @@ class ShapleyValues(PerturbationAttribution):
         question = accept_question(self.forward_func, inputs, target, additional_forward_args, any_values=True)
         setup = accept_game(question, baselines, feature_mask, share_ids, perturbations_per_eval)
         require_few(setup.features)
-        with setup.play(self.get_name(), show_progress, 2**setup.features.count - 1) as game:
+        with setup.play(self.get_name(), show_progress, 2**setup.features.count) as game:
             estimator = AllSubsets(game.players, game.full)
             solve(lambda coalitions: game.values(coalitions, repeats=False), estimator)
             return game.attributions(estimator.result)
@@ -110,7 +110,7 @@ class ShapleyValues(PerturbationAttribution):
         question = accept_question(self.forward_func, inputs, target, additional_forward_args, any_values=True)
         setup = accept_game(question, baselines, feature_mask, share_ids, perturbations_per_eval)
         require_few(setup.features)
-        with setup.play(self.get_name(), show_progress, 2**setup.features.count - 1) as game:
+        with setup.play(self.get_name(), show_progress, 2**setup.features.count) as game:
             estimator = AllSubsets(game.players, game.full)
             return solved_later(game, estimator, lambda: game.attributions(estimator.result))
 

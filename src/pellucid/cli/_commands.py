@@ -44,16 +44,18 @@ def list_metrics() -> None:
         click.echo(printable(f"{name:<{width}}").ljust(width) + f"  {info.arrow} {info.range:<9}  {info.summary}")
 
 
-def _shared(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say what is explained, and how."""
-    for option in reversed(_SHARED):
-        command = option(command)
-    return command
+def _given(*options: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command several options, in this order."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
-_SHARED: tuple[Callable[..., Any], ...] = (
-    click.argument("model"),
-    click.argument("data"),
+_HOW: tuple[Callable[..., Any], ...] = (
     click.option("--target", default="predicted", show_default=True, metavar="INDEX|predicted|label",
                  help="The explained output: a class, the predicted class, or the true one."),
     click.option("--baseline", metavar="NUMBER|FILE",
@@ -63,6 +65,16 @@ _SHARED: tuple[Callable[..., Any], ...] = (
     click.option("--n-steps", metavar="N|auto", help="Steps of the integral; auto adds steps until it has converged."),
     click.option("--set", "settings", multiple=True, metavar="[METHOD.]KEY=VALUE",
                  help="Any other argument of the methods, or of one; may be repeated."),
+    click.option("--examples", metavar="N|LIST|all",
+                 help="The first N, positions like 0,4,10-12, or all.  [default: 16]"),
+    click.option("--batch-size", type=click.IntRange(1), metavar="N",
+                 help="Examples explained at a time.  [default: all]"),
+    click.option("--seed", type=int, help="Makes methods that draw random samples repeatable."),
+    click.option("--progress/--no-progress", default=None, help="Show progress.  [default: on a terminal]"),
+    click.option("--open", "open_report", is_flag=True, help="Open the report in the browser."),
+)  # fmt: skip
+"""Options that say how something is explained in a report."""
+_WHAT: tuple[Callable[..., Any], ...] = (
     click.option("--classes", metavar="FILE|LIST",
                  help="Class names: a file with one per line, or names between commas."),
     click.option("--label", metavar="NAME|FILE",
@@ -72,17 +84,13 @@ _SHARED: tuple[Callable[..., Any], ...] = (
     click.option("--mean", metavar="NUMBERS",
                  help="Subtracted from images (values 0 to 1): one number, or one per channel."),
     click.option("--std", metavar="NUMBERS", help="Images are divided by this after the mean."),
-    click.option("--examples", metavar="N|LIST|all",
-                 help="The first N, positions like 0,4,10-12, or all.  [default: 16]"),
-    click.option("--batch-size", type=click.IntRange(1), metavar="N",
-                 help="Examples explained at a time.  [default: all]"),
-    click.option("--seed", type=int, help="Makes methods that draw random samples repeatable."),
-    click.option("--progress/--no-progress", default=None, help="Show progress.  [default: on a terminal]"),
-    click.option("--open", "open_report", is_flag=True, help="Open the report in the browser."),
     click.option("--trust", is_flag=True,
                  help="Load a model file that could run code. Only for files you made yourself."),
     click.option("--traceback", "full", is_flag=True, help="Show where an error came from."),
 )  # fmt: skip
+"""Options that say what is explained."""
+_MODEL, _DATA = click.argument("model"), click.argument("data")
+_shared = _given(_MODEL, _DATA, *_HOW, *_WHAT)
 
 
 @main.command("explain")
@@ -142,6 +150,31 @@ def compare(open_report: bool, full: bool, **given: Any) -> None:
     Ends with 0 if all went well, 2 if something given cannot be used, 1 if the model raised.
     """
     _run(lambda work, say: work.compare_data(work.Options(**given), say), open_report=open_report, full=full)
+
+
+@main.command("insights")
+@_given(_MODEL, _DATA, *_WHAT)
+@click.option("--beside", "others", multiple=True, metavar="MODEL",
+              help="Another model of the same inputs and classes, to compare with; may be repeated.")  # fmt: skip
+@click.option("-m", "--method", default="integrated_gradients", show_default=True, metavar="NAME",
+              help="The method that the page starts with.")  # fmt: skip
+@click.option("--target", default="predicted", show_default=True, metavar="predicted|label",
+              help="The class that the page starts with: the predicted one, or the true one.")  # fmt: skip
+@click.option("--examples", default="all", show_default=True, metavar="N|LIST|all",
+              help="The first N, or positions like 0,4,10-12.")  # fmt: skip
+@click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="Where to listen.  [default: a free port]")
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write one HTML file that needs no server, and stop.")  # fmt: skip
+@click.option("--title", default="Pellucid Insights", show_default=True, help="The heading of the page.")
+@click.option("--open/--no-open", "open_page", default=False, help="Open the page in the browser.")
+def insights(full: bool, **given: Any) -> None:
+    """Look at MODEL's predictions for DATA, and at what they rest on, in the browser.
+
+    The page is served on this computer only, until Ctrl-C. MODEL and DATA are those of 'pellucid explain'.
+
+    Ends with 0 if all went well, 2 if something given cannot be used, 1 if the model raised.
+    """
+    _run(lambda work, say: work.show_data(work.Shown(**given), say), open_report=False, full=full)
 
 
 def _run(job: Callable[[Any, Callable[[str], object]], Any], *, open_report: bool, full: bool) -> None:

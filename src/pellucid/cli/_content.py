@@ -10,13 +10,21 @@ from pellucid.cli._failures import Refusal
 WHY_NOT_PICKLE = "a pickle can run any code while it is being loaded"
 
 
+def names_something(text: str) -> bool:
+    """Tell whether a text is the path of a file or a folder; one that is too long for a path is none."""
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):
+        return False
+
+
 def first_bytes(path: Path, count: int = 64) -> bytes:
     """Return the beginning of a file.
 
     Raises:
         Refusal: The file is missing, a folder, empty or not readable.
     """
-    if not path.exists():
+    if not names_something(str(path)):
         raise Refusal(f"{path} does not exist.")
     if path.is_dir():
         raise Refusal(f"{path} is a folder where a file is needed.")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pellucid.cli._arrays import load_array
-from pellucid.cli._content import WHY_NOT_PICKLE, first_bytes, is_pickle
+from pellucid.cli._content import WHY_NOT_PICKLE, first_bytes, is_pickle, names_something
 from pellucid.cli._failures import Refusal
 from pellucid.cli._images import SUFFIXES, ImageSettings, find_images, load_images
 from pellucid.cli._tables import load_table
@@ -97,7 +97,7 @@ def load_rows(spec: str, images: ImageSettings, option: str) -> Tensor:
 def _load_inputs(spec: str, wanted: Wanted) -> Data:
     path = Path(spec)
     suffix = path.suffix.lower()
-    if not path.exists():
+    if not names_something(spec):
         raise Refusal(f"DATA {spec} does not exist. Pass {FORMS}.")
     if path.is_dir() or suffix in SUFFIXES:
         return _load_images(path, wanted)
@@ -185,13 +185,13 @@ def _load_table(path: Path, wanted: Wanted) -> Data:
 def _load_texts(spec: str, wanted: Wanted) -> Data:
     path = Path(spec)
     texts = [spec]
-    if len(spec) < 1000 and path.suffix.lower() == ".txt":
+    if path.suffix.lower() == ".txt":
         first_bytes(path)
         try:
             texts = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
         except (OSError, UnicodeDecodeError):
             raise Refusal(f"DATA {spec} is no readable UTF-8 text.") from None
-    elif len(spec) < 1000 and path.exists():
+    elif names_something(spec):
         raise Refusal(f"DATA {spec} is no text. This model takes a .txt file with one text per line, or a quoted text.")
     if not any(text.strip() for text in texts):
         raise Refusal("DATA holds no text. Pass a .txt file with one text per line, or a quoted text.")

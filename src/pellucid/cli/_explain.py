@@ -13,6 +13,7 @@ from torch import Tensor
 import pellucid
 from pellucid import Comparison, MethodInfo
 from pellucid.cli import _values as values
+from pellucid.cli._content import names_something
 from pellucid.cli._data import Data, Wanted, check_shape, load_data, load_rows, merged
 from pellucid.cli._failures import Refusal
 from pellucid.cli._images import ImageSettings
@@ -261,7 +262,7 @@ def about(options: Options, ready: Prepared) -> Run:
     versions = f"Pellucid {pellucid.__version__}, torch {torch.__version__}"
     return Run(
         title=options.title,
-        model=Path(source).name if Path(source).exists() else source,
+        model=Path(source).name if names_something(source) else source,
         data=_short(options.data),
         summaries={info.name: info.summary.replace("``", "") for info, _ in ready.plans},
         settings=[("MODEL", source), ("DATA", _short(options.data)), *shown, ("versions", versions)],
@@ -271,6 +272,6 @@ def about(options: Options, ready: Prepared) -> Run:
 
 def _short(data: str) -> str:
     path = Path(data)
-    if len(data) < 1000 and path.exists():
+    if names_something(data):
         return f"{path.name}/" if path.is_dir() else path.name
     return data if len(data) <= 80 else data[:77] + "..."

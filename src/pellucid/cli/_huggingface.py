@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pellucid.cli._content import WHY_NOT_PICKLE
 from pellucid.cli._failures import Refusal
 from pellucid.cli._images import ImageSettings
-from pellucid.cli._models import LoadedModel
+from pellucid.cli._models import ById, LoadedModel
 
 SUPPORTED = ("ForImageClassification", "ForSequenceClassification")
 
@@ -41,6 +41,21 @@ class TextClassifier(nn.Module):
     def forward(self, embeddings: Tensor, attention_mask: Tensor) -> Tensor:
         """Return logits (N, C) of embeddings (N, T, D) under a mask (N, T)."""
         logits: Tensor = self.model(inputs_embeds=embeddings, attention_mask=attention_mask).logits
+        return logits
+
+
+class IdClassifier(nn.Module):
+    """A Hugging Face text classifier that takes ids, with padding at the end, and nothing else."""
+
+    def __init__(self, model: nn.Module, padding: int | None) -> None:
+        super().__init__()
+        self.model = model
+        self.padding = padding
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return logits (N, C) of ids (N, T)."""
+        mask = torch.ones_like(ids) if self.padding is None else (ids != self.padding).long()
+        logits: Tensor = self.model(input_ids=ids, attention_mask=mask).logits
         return logits
 
 
@@ -101,6 +116,7 @@ def load_folder(path: Path) -> LoadedModel:
             takes="text",
             class_names=names,
             tokenize=lambda text: _tokenize(model, tokenizer, text),
+            by_id=ById(IdClassifier(model, tokenizer.pad_token_id).eval(), tokenizer, _limit(model, tokenizer)),
         )
     return LoadedModel(
         ImageClassifier(model).eval(),
@@ -140,9 +156,13 @@ def _tokenizer(kind: Any, path: Path) -> Any:
         raise Refusal(f"The tokenizer in {path} cannot be loaded: {type(error).__name__}: {said}") from error
 
 
+def _limit(model: nn.Module, tokenizer: Any) -> int:
+    """Return how many tokens a model reads at most."""
+    return min(int(getattr(model.config, "max_position_embeddings", None) or 512), int(tokenizer.model_max_length))
+
+
 def _tokenize(model: nn.Module, tokenizer: Any, text: str) -> TokenizedText:
-    limit = min(int(getattr(model.config, "max_position_embeddings", None) or 512), int(tokenizer.model_max_length))
-    encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=limit)
+    encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=_limit(model, tokenizer))
     ids, mask = encoded["input_ids"], encoded["attention_mask"]
     whole = len(tokenizer(text, truncation=False, verbose=False)["input_ids"])
     embed: Any = model.get_input_embeddings()  # type: ignore[operator]  # every pretrained model has it

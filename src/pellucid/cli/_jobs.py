@@ -2,5 +2,6 @@
 
 from pellucid.cli._compare import compare_data
 from pellucid.cli._explain import Options, explain_data
+from pellucid.cli._insights import Shown, show_data
 
-__all__ = ["Options", "compare_data", "explain_data"]
+__all__ = ["Options", "Shown", "compare_data", "explain_data", "show_data"]

@@ -19,6 +19,21 @@ from pellucid.cli._images import ImageSettings
 FORMS = "package.module:factory, an exported program (.pt2), or a local Hugging Face folder"
 
 
+@dataclass(frozen=True)
+class ById:
+    """A text model that takes ids, padded at the end.
+
+    Attributes:
+        module: From ids (N, T) to outputs.
+        tokenizer: Its tokenizer.
+        limit: How many tokens it reads at most.
+    """
+
+    module: nn.Module
+    tokenizer: Any
+    limit: int
+
+
 @dataclass
 class LoadedModel:
     """A model that is ready to be explained, with what it says about its inputs and outputs.
@@ -31,6 +46,7 @@ class LoadedModel:
         images: How its images are prepared, if it says so.
         shape: The shape of one example, if it says so; None where a dimension is free.
         tokenize: For texts: from a text to its tokens, embeddings and baseline.
+        by_id: For texts: the same model as one of ids.
         notes: What the user should know about loading.
     """
 
@@ -41,6 +57,7 @@ class LoadedModel:
     images: ImageSettings | None = None
     shape: tuple[int | None, ...] | None = None
     tokenize: Callable[[str], Any] | None = None
+    by_id: ById | None = None
     notes: list[str] = field(default_factory=list)
 
 

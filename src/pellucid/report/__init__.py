@@ -5,6 +5,7 @@ A `Subject` says what was explained (images, table rows or texts, with names and
 other host. Everything that comes from a file or a model is escaped.
 """
 
+from pellucid.report._certificate import CertificateView, certificate_view
 from pellucid.report._overview import Section, render_overview
 from pellucid.report._page import Run
 from pellucid.report._render import comparison_fragment, render_comparison, render_report, write_report
@@ -12,10 +13,12 @@ from pellucid.report._subject import Subject, subject_of
 from pellucid.report._verdict import Verdict, explanation_title, method_title, verdict_of
 
 __all__ = [
+    "CertificateView",
     "Run",
     "Section",
     "Subject",
     "Verdict",
+    "certificate_view",
     "comparison_fragment",
     "explanation_title",
     "method_title",

@@ -100,7 +100,7 @@ def verdict_of(explanation: Explanation, position: int) -> Verdict:
     Returns:
         The worse of the completeness check and the sampling check; level ``"none"`` if there is neither.
     """
-    everything = single_tensor(explanation.attributions, "attributions").double()
+    everything = _flat(explanation.attributions)
     values = everything[position]
     found = []
     if _is_relevance(explanation) and explanation.delta is not None:
@@ -114,12 +114,18 @@ def verdict_of(explanation: Explanation, position: int) -> Verdict:
         delta, beside = (float(c[position] if own else c.sum()) for c in checks)
         found.append(_completeness(float((values if own else everything).sum()), delta, beside))
     if explanation.standard_error is not None:
-        error = single_tensor(explanation.standard_error, "standard_error")[position].double()
+        error = _flat(explanation.standard_error)[position]
         found.append(_sampling(float(values.norm()), float(error.norm())))
     if not found:
         return Verdict("none", "no check exists for this method")
     worst = max(found, key=lambda verdict: verdict.rank)
     return Verdict(worst.level, "; ".join(v.text for v in found), "; ".join(v.detail for v in found))
+
+
+def _flat(value: Tensor | tuple[Tensor, ...]) -> Tensor:
+    """Return one or several tensors as one of shape (N, values)."""
+    parts = value if isinstance(value, tuple) else (value,)
+    return torch.cat([part.double().flatten(1) if part.dim() > 1 else part.double()[:, None] for part in parts], 1)
 
 
 def _completeness(total: float, delta: float, bypass: float) -> Verdict:
