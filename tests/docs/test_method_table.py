@@ -83,10 +83,21 @@ def plain(text):
     return unicodedata.normalize("NFKD", without)
 
 
-def test_references_are_those_of_the_docstrings():
+def bibliography():
+    """Fields of each entry by its key."""
     entries = re.findall(r"@\w+\{(\w+),\n(.*?)\n\}", (DOCS / "references.bib").read_text(), re.DOTALL)
-    fields = {key: dict(re.findall(r"^  (\w+) = \{(.*)\},$", body, re.MULTILINE)) for key, body in entries}
-    assert len(fields) == len(entries)
+    assert len({key for key, _ in entries}) == len(entries)
+    return {key: dict(re.findall(r"^  (\w+) = \{(.*)\},$", body, re.MULTILINE)) for key, body in entries}
+
+
+def test_every_preprint_that_the_code_cites_is_in_the_bibliography():
+    sources = (Path(pellucid.__file__).parent).rglob("*.py")
+    cited = {number for path in sources for number in re.findall(r"arXiv:(\d{4}\.\d{5})", path.read_text())}
+    assert cited <= {entry.get("eprint") for entry in bibliography().values()}
+
+
+def test_references_are_those_of_the_docstrings():
+    fields = bibliography()
     for row in ROWS:
         told = " ".join(inspect.getdoc(getattr(attr, row.classes[0])).split())
         for key in row.keys:
