@@ -1,9 +1,15 @@
 """Small models for tests: curved, multi-input, odd outputs, and ones that mix the examples of a batch."""
 
+import contextlib
+import warnings
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+
+from pellucid.testing import TwoInputs, cnn, mlp
+
+__all__ = ["DOUBLE", "GraphNet", "Output", "ToyModel", "TwoInputs", "cnn", "mlp", "quiet_if", "toy"]
 
 DOUBLE = torch.float64
 
@@ -32,43 +38,6 @@ def toy():
     return model, torch.rand(2, 3).to(DOUBLE)
 
 
-def mlp(features=5, classes=3, hidden=8, activation=nn.Tanh):
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        layers = (nn.Linear(features, hidden), activation(), nn.Linear(hidden, hidden), activation())
-        return nn.Sequential(*layers, nn.Linear(hidden, classes)).to(DOUBLE).eval()
-
-
-def cnn(classes=3):
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        return (
-            nn.Sequential(
-                nn.Conv2d(2, 4, 3, padding=1),
-                nn.BatchNorm2d(4),
-                nn.ReLU(inplace=True),
-                nn.MaxPool2d(2),
-                nn.Conv2d(4, 6, 3),
-                nn.GELU(),
-                nn.AdaptiveAvgPool2d(1),
-                nn.Flatten(),
-                nn.Linear(6, classes),
-            )
-            .to(DOUBLE)
-            .eval()
-        )
-
-
-class TwoInputs(nn.Module):
-    """Curved in two inputs of different shapes and in an additional argument."""
-
-    def forward(self, a, b, scale=1.0):
-        mixed = torch.sin(a).sum(1, keepdim=True) * b.flatten(1).exp()
-        if isinstance(scale, torch.Tensor) and scale.dim() == 1:
-            scale = scale[:, None]
-        return mixed * scale
-
-
 class GraphNet(nn.Module):
     """Sums messages along edges; its rows are the nodes of one graph."""
 
@@ -92,3 +61,12 @@ class Output:
 
     ids: torch.Tensor
     logits: torch.Tensor
+
+
+@contextlib.contextmanager
+def quiet_if(training):
+    """In training mode the model's own randomness makes rows differ and integrals rough; that is warned about."""
+    with warnings.catch_warnings():
+        if training:
+            warnings.simplefilter("ignore")
+        yield

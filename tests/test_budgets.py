@@ -12,7 +12,8 @@ import pytest
 
 from pellucid import attr, metrics, robust
 from pellucid.docstrings import ARGUMENTS
-from tests.cases import CASES, OTHER_RESULTS
+from tests.cases import AGAINST_CAPTUM, CASES, OTHER_RESULTS, REFERENCES
+from tests.nodes import is_test
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -26,6 +27,7 @@ PRESETS = {
     "visualize_image_attr_multiple",
     "visualize_timeseries_attr",
     "attention",
+    "check_method",
     *("perturb", "search", "evaluate"),
 }
 PRESETS |= {name for name in metrics.__all__ if inspect.isfunction(getattr(metrics, name))}
@@ -102,7 +104,7 @@ LAYERS = [
     ("pellucid.comparing",),
     ("pellucid.report",),
     ("pellucid.insights",),
-    ("pellucid.cli",),
+    ("pellucid.cli", "pellucid.testing"),
 ]
 """From the bottom to the top; a file imports from its own layer and from those below."""
 
@@ -199,9 +201,19 @@ def public_methods():
 
 
 def test_every_public_method_stands_in_the_cases():
-    built = {type(case.build(lambda v: v)).__name__ for case in CASES}
+    built = {case.method.__name__ for case in CASES}
+    assert all(case.make is not case.method or type(case.make(lambda v: v)) is case.method for case in CASES)
     assert built.isdisjoint(OTHER_RESULTS)
     assert built | set(OTHER_RESULTS) == {cls.__name__ for cls in public_methods()}
+
+
+def test_every_public_method_has_a_reference_and_where_captum_has_it_a_comparison():
+    names = {cls.__name__ for cls in public_methods()}
+    assert set(REFERENCES) == names
+    for node in (*REFERENCES.values(), *AGAINST_CAPTUM.values()):
+        assert is_test(node), node
+    captum = pytest.importorskip("captum.attr", reason="Captum is a development dependency")
+    assert set(AGAINST_CAPTUM) == {name for name in names if hasattr(captum, name)}
 
 
 @pytest.mark.parametrize("cls", list(public_methods()), ids=lambda c: c.__name__)
@@ -254,6 +266,18 @@ def test_shared_texts_are_used():
     used |= {p for c in attacks for m in (c.__init__, c.perturb) for p in inspect.signature(m).parameters}
     used |= {parameter for function in public_metrics() for parameter in inspect.signature(function).parameters}
     assert set(ARGUMENTS) <= used
+
+
+def test_the_contract_sees_only_what_is_public():
+    """Methods of anybody's are tested as those of the library, and without a test runner."""
+    for path in (ROOT / "src" / "pellucid" / "testing").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                first, _, rest = name.partition(".")
+                assert first in {"torch", "pellucid", *sys.stdlib_module_names}
+                assert first != "pellucid" or not rest.startswith("_"), f"{path.name}: {name}"
 
 
 def test_captum_is_never_imported():

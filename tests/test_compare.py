@@ -17,9 +17,9 @@ from pellucid.errors import InvalidTypeError, InvalidValueError, UnsupportedMode
 from pellucid.explanation import Cost
 from pellucid.intervals import Interval, mean_interval, t_probability, t_quantile
 from pellucid.metrics import METRICS, MetricInfo, deletion
+from pellucid.testing import changed, fingerprint
 from pellucid.verdicts import number
 from tests.models import DOUBLE, TwoInputs, mlp
-from tests.test_residue import fingerprint, same
 
 WEIGHTS = torch.tensor([3.0, -2.0, 0.5, 4.0, 1.0, -1.5, 2.5, 0.25], dtype=DOUBLE)
 
@@ -110,7 +110,7 @@ def test_everything_is_repeatable_and_nothing_is_left_behind():
     names = ("saliency", "smoothgrad", "integrated_gradients")
     metrics = ("deletion", "faithfulness_correlation", "sensitivity_max", "parameter_randomisation", "random_logit")
     first = pellucid.compare(model, x, names, metrics)
-    assert same(before, fingerprint(model, [x])) == (True, [])
+    assert changed(before, fingerprint(model, [x])) == []
     second = pellucid.compare(model, x, names, metrics)
     for key, scores in first.scores.items():
         assert torch.equal(scores, second.scores[key])
@@ -130,7 +130,7 @@ def test_everything_is_repeatable_and_nothing_is_left_behind():
 
     with pytest.raises(KeyError):
         pellucid.compare(Fails(), x, names, metrics)
-    assert same(before, fingerprint(model, [x])) == (True, [])
+    assert changed(before, fingerprint(model, [x])) == []
 
 
 def test_the_predicted_class_is_fixed_before_anything_is_perturbed():

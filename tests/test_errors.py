@@ -115,12 +115,6 @@ def test_targets_are_checked_against_the_output(build, target, words):
         build(Counting()).attribute(X, target=target)
 
 
-@pytest.mark.parametrize("build", [Saliency, InputXGradient, ig])
-def test_an_unknown_keyword_is_a_type_error(build):
-    with pytest.raises(TypeError, match="taget"):
-        build(Counting()).attribute(X, taget=1)
-
-
 @pytest.mark.parametrize("forward", [3, None, "model"])
 def test_nothing_to_call(forward):
     with pytest.raises(InvalidTypeError, match="forward_func"):

@@ -7,7 +7,7 @@ import torch
 
 import pellucid
 from pellucid import recording, watching
-from tests.test_residue import fingerprint
+from pellucid.testing import fingerprint
 
 pytestmark = pytest.mark.filterwarnings("ignore::pellucid.errors.SamplingWarning")
 

@@ -22,6 +22,25 @@ class UnsupportedModelError(PellucidError, RuntimeError):
     """The model computes in a way for which the method has no right answer; the message names the remedy."""
 
 
+class ContractError(PellucidError, AssertionError):
+    """A method breaks a property that it promises (see ``pellucid.testing``).
+
+    Attributes:
+        property_name: the property.
+        model: the model that shows it, in words; empty where the method raised an error of its own.
+        difference: the largest difference found; None where no numbers are compared.
+        tolerance: the largest one that passes; None likewise.
+    """
+
+    def __init__(
+        self, message: str, *, property_name: str, model: str, difference: float | None, tolerance: float | None
+    ) -> None:
+        """Hold what the message says as values too."""
+        super().__init__(message)
+        self.property_name, self.model = property_name, model
+        self.difference, self.tolerance = difference, tolerance
+
+
 class PellucidWarning(UserWarning):
     """Base of every warning that Pellucid gives."""
 

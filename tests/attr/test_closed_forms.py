@@ -134,3 +134,10 @@ def test_automatic_steps_are_not_fooled_by_a_step_between_the_first_points():
         )
     assert report.n_steps.tolist() >= [243]
     assert abs(float(found) - 1) < 0.02
+
+
+def test_steps_taken_are_reported_and_small_where_they_can_be(generator):
+    x = torch.randn(3, 5, dtype=DOUBLE, generator=generator)
+    with pellucid.recording() as report:
+        IntegratedGradients(lambda v: (v**2).sum(1)).attribute(x, n_steps="auto")
+    assert report.n_steps.tolist() == [9, 9, 9]

@@ -199,3 +199,19 @@ def test_explain_by_name(wide):
     explanation = pellucid.explain(mlp(14), wide, method="kernel_shap", target=0, seed=1, n_samples=100)
     assert torch.equal(explanation.attributions, KernelShap(mlp(14)).attribute(wide, target=0, seed=1, n_samples=100))
     assert explanation.standard_error.shape == wide.shape
+
+
+@pytest.mark.filterwarnings("ignore::pellucid.errors.SamplingWarning")
+def test_the_default_is_enough_for_two_hundred_features(generator):
+    """A fixed small number of coalitions would leave noise. Pairs of a quadratic share what they make together."""
+    linear = torch.randn(200, dtype=DOUBLE, generator=generator)
+    pairs = torch.randn(200, 200, dtype=DOUBLE, generator=generator) / 40
+    x = torch.randn(2, 200, dtype=DOUBLE, generator=generator)
+    with pellucid.recording() as report:
+        found = KernelShap(lambda v: v @ linear + ((v @ pairs) * v).sum(1)).attribute(x, seed=1)
+    exact = x * linear + x * (x @ (pairs + pairs.T)) / 2
+    for row, truth, error in zip(found, exact, report.standard_error[0], strict=True):
+        assert torch.corrcoef(torch.stack([row, truth]))[0, 1] > 0.97
+        sure = row.abs() > 3 * error
+        assert sure.sum() > 100
+        assert (row.sign() == truth.sign())[sure].float().mean() > 0.99

@@ -357,3 +357,32 @@ def test_what_cannot_be_used_is_refused(x):
         Lime(mlp(6), models.SkLearnRidge()).attribute(x, target=0, tolerance=0.1)
     with pytest.raises(TypeError, match="taget"):
         Lime(mlp(6)).attribute(x, taget=0)
+
+
+@pytest.mark.parametrize("name", ["Lime", "LimeBase"])
+def test_as_captum_with_all_samples_and_one_surrogate(name, x):
+    """Nothing is left to chance, and without a penalty nothing depends on its size; Captum answers in float32."""
+    captum = pytest.importorskip("captum.attr")
+    theirs = pytest.importorskip("captum._utils.models.linear_model").SkLearnLinearRegression()
+    base = torch.linspace(-1, 2, 6, dtype=DOUBLE)[None]
+
+    def every(_, **_more):
+        yield from (row[None].float() for row in all_coalitions(6))
+
+    def weight(_, __, z, **_more):
+        return torch.exp((z.sum() - 6) / 5)
+
+    def mixed(z, original, **_):
+        return torch.where(z.bool(), original, base)
+
+    def explained(library, surrogate):
+        if name == "Lime":
+            method = library.Lime(mlp(6), interpretable_model=surrogate, perturb_func=every)
+            return method.attribute(x[:1], base, target=1, n_samples=64)
+        return library.LimeBase(mlp(6), surrogate, weight, every, True, mixed, None).attribute(
+            x[:1], target=1, n_samples=64
+        )
+
+    found = explained(pellucid.attr, models.SkLearnLinearRegression())
+    assert torch.allclose(found, explained(captum, theirs).double(), atol=1e-6)
+    assert found.abs().min() > 1e-4

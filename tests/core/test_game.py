@@ -12,6 +12,7 @@ from pellucid._core.forward import LARGEST_SHARE, ForwardEvaluator
 from pellucid._core.game import distinct, playing
 from pellucid._core.masks import accept_features
 from pellucid._core.progress import progress
+from pellucid.attr import FeatureAblation
 from pellucid.errors import ExpansionWarning, InvalidTypeError, InvalidValueError
 from tests.models import DOUBLE, GraphNet, TwoInputs, cnn, mlp
 from tests.reference.games import coalition_value
@@ -102,6 +103,22 @@ def test_a_mask_with_as_many_entries_as_examples_is_aligned_with_the_last_dimens
     x = torch.randn(3, 3, dtype=DOUBLE, generator=generator)
     _, _, game = values_of(lambda v: v.sum(1), x, mask=torch.tensor([0, 0, 1]))
     assert torch.equal(game.attributions(torch.tensor([[1.0], [2.0]]).expand(2, 3)), torch.tensor([[1, 1, 2.0]] * 3))
+
+
+def test_a_small_mask_and_a_chunk_of_as_many_perturbations_as_examples(generator):
+    """Perturbations, examples, channels and features are equally many: nothing but the last dimension may be meant."""
+    x = torch.randn(2, 2, 2, 2, dtype=DOUBLE, generator=generator)
+    mask, weights = torch.tensor([0, 1]), torch.arange(1.0, 17, dtype=DOUBLE).reshape(2, 2, 2, 2)
+
+    def model(v):
+        return torch.sin(v * weights[0]).flatten(1).sum(1)
+
+    expected = FeatureAblation(model).attribute(x, 0.3, feature_mask=mask.expand(1, 2, 2, 2))
+    lost = [model(x) - model(torch.where(mask == i, 0.3, x)) for i in range(2)]
+    assert torch.allclose(expected, torch.stack(lost, 1)[:, None, None].expand(2, 2, 2, 2), atol=1e-14)
+    for cap in (1, 2, 4):
+        found = FeatureAblation(model).attribute(x, 0.3, feature_mask=mask, perturbations_per_eval=cap)
+        assert torch.allclose(found, expected, atol=1e-14)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ PAGES = Path(__file__).parents[2] / "docs" / "api"
 PACKAGES = (
     "pellucid", "pellucid.attr", "pellucid.attr.models", "pellucid.rules", "pellucid.lrp", "pellucid.metrics",
     "pellucid.robust", "pellucid.visualization", "pellucid.report", "pellucid.insights",
+    "pellucid.testing",
 )  # fmt: skip
 SPEAKING = {"invalid_value", "invalid_type"}
 """Functions of ``pellucid.errors`` that the library itself speaks through."""
@@ -26,7 +27,7 @@ def documented():
         for line in page.read_text().splitlines():
             if match := re.match(r"\.\. currentmodule:: (\S+)", line):
                 module = match[1]
-            if match := re.match(r"\.\. auto(?:class|function|data|exception):: (\w+)", line):
+            if match := re.match(r"\.\. (?:data|auto(?:class|function|data|exception)):: (\w+)", line):
                 found[module, match[1]] += 1
     return found
 

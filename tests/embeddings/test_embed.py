@@ -22,8 +22,8 @@ from pellucid.errors import (
     InvalidValueError,
     UnsupportedModelError,
 )
+from pellucid.testing import changed, fingerprint
 from tests.embeddings.models import DOUBLE, HOW, Bags, Moving, Offsets, Placed, Table, Twice, Words, ids_of, made
-from tests.test_residue import fingerprint, same
 
 METHODS = [(IntegratedGradients, {"n_steps": 200}), (DeepLift, {})]
 each_method = pytest.mark.parametrize(("method", "options"), METHODS, ids=["ig", "deep_lift"])
@@ -379,13 +379,13 @@ def test_nothing_is_left_behind():
 
     before = fingerprint(model, [ids])
     call()
-    assert same(before, fingerprint(model, [ids])) == (True, [])
+    assert changed(before, fingerprint(model, [ids])) == []
     needed = model.evaluations
     for fail_at in range(1, needed + 1):
         model.evaluations, model.fail_at = 0, fail_at
         with pytest.raises(KeyError, match="the model failed"):
             call()
-        assert same(before, fingerprint(model, [ids])) == (True, [])
+        assert changed(before, fingerprint(model, [ids])) == []
 
 
 def test_two_threads_on_one_model():

@@ -12,8 +12,8 @@ from pellucid.insights import AttributionVisualizer, Batch, FilterConfig, Genera
 from pellucid.insights.asking import Edit, Question
 from pellucid.insights.controls import controls_of
 from pellucid.insights.line import Cancelled
+from pellucid.testing import fingerprint
 from tests.insights.shows import SHOWS, ask, doubled, halved, images, several, texts
-from tests.test_residue import fingerprint
 
 every_show = pytest.mark.parametrize("name", SHOWS)
 PLAIN = [info.name for info in pellucid.methods() if not info.needs_layer]

@@ -103,12 +103,6 @@ def test_lists_of_layers(name, net, x):
         cls(net, [net.used, net.out])
 
 
-@every
-def test_unknown_keywords(name, net, x):
-    with pytest.raises(TypeError, match="taget"):
-        getattr(attr, name)(net, net.used).attribute(x, taget=1)
-
-
 @layers_only
 def test_unknown_calls(name, net, x):
     with pytest.raises(InvalidValueError, match=r"calls is 'last'.*'sum' or 'each'"):

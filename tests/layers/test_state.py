@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from pellucid import attr
+from pellucid.testing import PlantedError, changed, fingerprint
+from pellucid.testing import Watched as Fails
 from tests.layers.models import ConvNet, draw, seeded
-from tests.models import DOUBLE
-from tests.test_residue import Net as Fails
-from tests.test_residue import fingerprint, quiet_if, same
+from tests.models import DOUBLE, quiet_if
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pellucid.errors.SamplingWarning"),
@@ -61,18 +61,18 @@ def test_after_a_call_and_after_a_failure_at_every_evaluation(name, training):
     before = fingerprint(model, [x, scale])
     with quiet_if(training):
         call()
-    assert same(before, fingerprint(model, [x, scale])) == (True, [])
+    assert changed(before, fingerprint(model, [x, scale])) == []
     needed = model.evaluations
     for fail_at in range(1, min(needed, 8) + 1):
         model.evaluations, model.fail_at = 0, fail_at
         with quiet_if(training):
             if name in {"LayerIntegratedGradients", "LayerGradientShap"}:  # a full pass heals a failing replay
-                with contextlib.suppress(KeyError):
+                with contextlib.suppress(PlantedError):
                     call()
             else:
-                with pytest.raises(KeyError, match="the model failed"):
+                with pytest.raises(PlantedError, match="the model failed"):
                     call()
-        assert same(before, fingerprint(model, [x, scale])) == (True, [])
+        assert changed(before, fingerprint(model, [x, scale])) == []
 
 
 def test_forward_mode_is_left_after_a_failure():
@@ -82,7 +82,7 @@ def test_forward_mode_is_left_after_a_failure():
     call = question("LayerConductance", model, x, scale)
     expected = call()
     model.evaluations, model.fail_at = 0, 4
-    with pytest.raises(KeyError):
+    with pytest.raises(PlantedError):
         call()
     model.fail_at = None
     assert torch.equal(call(), expected)

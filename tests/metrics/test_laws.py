@@ -11,9 +11,9 @@ from torch import nn
 from pellucid.attr import InputXGradient
 from pellucid.errors import InvalidValueError, PellucidWarning
 from pellucid.metrics import METRICS, Setting, metric_named
+from pellucid.testing import changed, fingerprint
 from tests.metrics.models import Counting
 from tests.models import DOUBLE
-from tests.test_residue import fingerprint, same
 
 EVERY = pytest.mark.parametrize("info", METRICS.values(), ids=lambda info: info.name)
 
@@ -110,12 +110,12 @@ def test_nothing_is_left_behind_after_a_call_and_after_a_failure_at_every_evalua
         if training:
             warnings.simplefilter("ignore", PellucidWarning)
         info.compute(asked)
-        assert same(before, fingerprint(model, tensors)) == (True, [])
+        assert changed(before, fingerprint(model, tensors)) == []
         for fail_at in range(1, min(model.evaluations, 6) + 1):
             model.evaluations, model.fail_at = 0, fail_at
             with pytest.raises(KeyError, match="the model failed"):
                 info.compute(asked)
-            assert same(before, fingerprint(model, tensors)) == (True, [])
+            assert changed(before, fingerprint(model, tensors)) == []
 
 
 @EVERY

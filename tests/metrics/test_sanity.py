@@ -12,9 +12,10 @@ from pellucid.attr import LRP, DeepLift, InputXGradient, IntegratedGradients, Sa
 from pellucid.errors import InvalidTypeError, InvalidValueError, UnsupportedModelError
 from pellucid.metrics import completeness, parameter_randomisation, random_logit
 from pellucid.metrics._similarity import SIMILARITIES, mean_ranks
+from pellucid.testing import Watched as Net
+from pellucid.testing import changed, fingerprint
 from tests.metrics.models import WEIGHTS, curved, linear, rows
 from tests.models import DOUBLE, cnn, mlp
-from tests.test_residue import Net, fingerprint, same
 
 
 def saliency(model, x, **keywords):
@@ -114,7 +115,7 @@ def test_nothing_is_left_on_the_model(fail_at, training):
     before = fingerprint(model, [x, scale])
     with torch.random.fork_rng(), contextlib.nullcontext() if fail_at is None else pytest.raises(KeyError):
         parameter_randomisation(model, careless, x, generator=generator)
-    assert same(before, fingerprint(model, [x, scale])) == (True, [])
+    assert changed(before, fingerprint(model, [x, scale])) == []
     assert len(asked) == (fail_at or 4)
 
 

@@ -83,6 +83,28 @@ def test_recurrent_rectifier_is_opened(table):
 
 
 @TABLES
+@pytest.mark.parametrize("rectifier", [F.relu, F.relu6, F.gelu, nn.LeakyReLU(0.2)])
+def test_compiled_models_are_those_that_were_compiled(table, rectifier):
+    """And none of the forms falls back to the plain gradient."""
+    net = nn.Sequential(nn.Linear(5, 6), Applies(rectifier), nn.Linear(6, 3))
+    x = 2 * torch.randn(4, 5)
+    expected = modified_gradients(net, (x,), lambda y: y[:, 0], table).gradients[0]
+    found = modified_gradients(torch.compile(net, backend="eager"), (x,), lambda y: y[:, 0], table).gradients[0]
+    assert torch.equal(found, expected)
+    leaf = x.clone().requires_grad_()
+    assert (torch.autograd.grad(net(leaf)[:, 0].sum(), leaf)[0] - expected).abs().max() > 1e-3
+
+
+class Applies(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+@TABLES
 def test_custom_functions_are_refused(table):
     with pytest.raises(UnsupportedModelError, match="Scaled"):
         modified_gradients(lambda x: Scaled.apply(x.relu()) * 2, (torch.randn(3, 5),), lambda y: y.sum(1), table)

@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from pellucid._core.rules.vocabulary import LINEAR, MOVES
+
 from .asking import incompleteness, lifted
 
 
@@ -71,3 +73,58 @@ def test_one_summand_equals_rescale():
         lifted(torch.tanh, x, baselines=(start,), rule=rule)[1].multipliers[0] for rule in ("rescale", "reveal_cancel")
     ]
     torch.testing.assert_close(*both)
+
+
+def written(x):
+    """Sums that are formed in place, and summands that are written once their sum is formed."""
+    s = x.sin()
+    h = s @ torch.full((5, 5), 0.3).triu()
+    s += x
+    s -= 3 * x.flip(1)
+    k = s + x
+    s.mul_(2)
+    return torch.tanh(h) + torch.tanh(s) + torch.tanh(k)
+
+
+def unwritten(x):
+    s = x.sin()
+    h = s @ torch.full((5, 5), 0.3).triu()
+    s = s + x - 3 * x.flip(1)
+    return torch.tanh(h) + torch.tanh(s * 2) + torch.tanh(s + x)
+
+
+def test_sums_in_place():
+    x, start = torch.randn(3, 5), (torch.randn(3, 5),)
+    results = [lifted(f, x, baselines=start, rule="reveal_cancel")[1] for f in (written, unwritten)]
+    torch.testing.assert_close(results[0].outputs, results[1].outputs)
+    torch.testing.assert_close(results[0].multipliers, results[1].multipliers, rtol=1e-12, atol=1e-14)
+    assert incompleteness(written, x, rule="reveal_cancel") < 1e-12
+
+
+MOVED = {
+    "view": lambda h: h.view(-1, 2, 3).tanh().flatten(1),
+    "transposed": lambda h: h.t().tanh().t(),
+    "parts": lambda h: torch.cat([part.tanh() for part in h.chunk(2, 1)], 1),
+    "items": lambda h: torch.cat([h[:, :2].tanh(), h[:, 2:].tanh()], 1),
+    "unbound": lambda h: torch.stack([part.tanh() for part in h.unbind(1)], 1),
+    "expanded": lambda h: h[:, None].expand(-1, 2, -1).tanh().mean(1),
+    "copied": lambda h: h.clone().contiguous().tanh(),
+    "flipped": lambda h: h.flip(1).tanh().flip(1),
+    "moved and added": lambda h: (h.view(-1, 2, 3) - 0.5 + h.new_full((2, 3), 0.5)).tanh().flatten(1),
+    "in place": lambda h: h.t_().tanh().t(),
+}
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_a_sum_may_stand_elsewhere(name):
+    x, start, weight = torch.randn(3, 5), (torch.randn(3, 5),), torch.randn(5, 6)
+    both = [
+        lifted(lambda z, f=f: f(z @ weight), x, baselines=start, rule="reveal_cancel")[1]
+        for f in (torch.tanh, MOVED[name])
+    ]
+    torch.testing.assert_close(both[0].outputs, both[1].outputs)
+    torch.testing.assert_close(both[0].multipliers, both[1].multipliers, rtol=1e-12, atol=1e-14)
+
+
+def test_moves_are_linear():
+    assert MOVES <= LINEAR

@@ -285,9 +285,10 @@ class RuledPass(TorchFunctionMode):
                 return operation.functional(*args, **kwargs)
         if chosen is NATIVE:
             self._saw(operation.name, "linear" if kind in _LINEAR_KINDS else NATIVE.name)
+            formed = None if self._sums is None else self._sums.formed(operation, args, kwargs)
             result = (natively_careful if self._careful else natively)(operation, func, args, kwargs)
             if self._sums is not None:
-                self._sums.note(operation, args, kwargs, result)
+                self._sums.note(result, formed)
             return result
         return self._ruled(operation, chosen, func, args, kwargs)
 

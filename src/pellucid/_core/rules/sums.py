@@ -9,7 +9,7 @@ negative summands between two passes, and pull separate multipliers of the two b
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from pellucid._core.rules.calculus import vjp
-from pellucid._core.rules.call import Slot
+from pellucid._core.rules.call import Slot, tensors_in
 from pellucid._core.rules.operation import Operation
 from pellucid._core.rules.storage import version_of
+from pellucid._core.rules.vocabulary import MOVES
 
 _WEIGHT_AT = {
     **dict.fromkeys(("linear", "conv1d", "conv2d", "conv3d"), (0, 1)),
@@ -123,17 +124,48 @@ class Added:
         return found
 
 
-Sum = Operand | Weighted | Added
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """A sum whose values stand in other places: a view, a transpose, a part."""
+
+    inner: Any
+    move: Callable[[Tensor], Tensor]
+
+    def leaves(self) -> list[Tensor]:
+        """List the active tensors that were summed."""
+        leaves: list[Tensor] = self.inner.leaves()
+        return leaves
+
+    def changes(self, reference: Any) -> tuple[Tensor, Tensor]:
+        """Return the change of the positive and of the negative summands."""
+        up, down = self.inner.changes(reference.inner)
+        return self.move(up), self.move(down)
+
+    def pull(self, reference: Any, positive: Tensor, negative: Tensor) -> list[Tensor]:
+        """Pull multipliers of the positive and of the negative summands back to the leaves."""
+        where = self.inner.changes(reference.inner)[0]
+        back = [vjp(lambda value: (self.move(value),), [where], (m,))[0] for m in (positive, negative)]
+        found: list[Tensor] = self.inner.pull(reference.inner, *back)
+        return found
+
+
+Sum = Operand | Weighted | Added | Moved
 
 
 def _by_sign(change: Tensor, rising: Tensor, falling: Tensor) -> Tensor:
     return torch.where(change == 0, (rising + falling) / 2, torch.where(change > 0, rising, falling))
 
 
+def _part(move: Callable[[Tensor], Any], i: int) -> Callable[[Tensor], Tensor]:
+    """One of the parts that an operation returns."""
+    return lambda value: move(value)[i]
+
+
 class SumTracker:
     """How the values of one pass were summed; forgets a value when it vanishes or is written.
 
-    Values are copied, since the model may write into them before the rule asks.
+    Summands are copied with their place in the graph, since the model may write into them before the rule asks; an
+    in-place sum does so itself.
     """
 
     def __init__(self) -> None:
@@ -144,19 +176,31 @@ class SumTracker:
         entry = self._known.get(id(tensor))
         return entry[2] if entry is not None and entry[1] == version_of(tensor) else None
 
-    def note(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        """Remember a linear operation that forms a sum."""
-        if operation.in_place or not isinstance(result, Tensor):
+    def formed(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sum | None:
+        """Tell which sum an operation is about to form, or None where it forms none."""
+        return (
+            self._weighted(operation, args, kwargs)
+            or self._added(operation, args, kwargs)
+            or self._moved(operation, args, kwargs)
+        )
+
+    def note(self, result: Any, formed: Sum | None) -> None:
+        """Remember how a value was formed, or how each of several parts was."""
+        if formed is None:
             return
-        found = self._weighted(operation, args, kwargs) or self._added(operation, args, kwargs)
-        if found is None:
-            return
+        if isinstance(result, Tensor):
+            self._remember(result, formed)
+        elif isinstance(formed, Moved):
+            for i, part in enumerate(result):
+                self._remember(part, Moved(formed.inner, _part(formed.move, i)))
+
+    def _remember(self, result: Tensor, formed: Sum) -> None:
         key, known = id(result), self._known
 
         def forget(_: weakref.ref[Tensor]) -> None:
             known.pop(key, None)
 
-        known[key] = (weakref.ref(result, forget), version_of(result), found)
+        known[key] = (weakref.ref(result, forget), version_of(result), formed)
 
     def _weighted(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Weighted | None:
         places = _WEIGHT_AT.get(operation.name)
@@ -170,7 +214,8 @@ class SumTracker:
             return None
         live = pair[active.index(True)]
         slotted = tuple(Slot(0) if value is live else value for value in args)
-        return Weighted(live, live.detach().clone(), operation, slotted, kwargs, places[active.index(False)])
+        kept = live.clone()
+        return Weighted(kept, kept.detach(), operation, slotted, kwargs, places[active.index(False)])
 
     def _added(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Added | None:
         sign = _SIGNS.get(operation.name)
@@ -181,5 +226,15 @@ class SumTracker:
         kept = [(c, self._term(v)) for c, v in terms if isinstance(v, Tensor) and v.requires_grad]
         return Added(tuple(kept))
 
+    def _moved(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Moved | None:
+        inner = self.of(args[0]) if operation.name in MOVES and args and isinstance(args[0], Tensor) else None
+        if inner is None or any(tensor.requires_grad for tensor in tensors_in((args[1:], tuple(kwargs.values())))):
+            return None
+        return Moved(inner, lambda value: operation.functional(value, *args[1:], **kwargs))
+
     def _term(self, tensor: Tensor) -> Sum:
-        return self.of(tensor) or Operand(tensor, tensor.detach().clone())
+        known = self.of(tensor)
+        if known is not None:
+            return known
+        kept = tensor.clone()
+        return Operand(kept, kept.detach())

@@ -62,6 +62,17 @@ LINEAR = _words(
     """
 )
 
+MOVES = _words(
+    """
+    view view_as reshape reshape_as permute transpose t adjoint T mT H mH flatten unflatten ravel contiguous clone alias
+    expand expand_as broadcast_to repeat tile repeat_interleave split split_with_sizes chunk tensor_split unsafe_chunk
+    unsafe_split unbind hsplit vsplit dsplit narrow select __getitem__ index_select gather take take_along_dim squeeze
+    unsqueeze movedim moveaxis swapaxes swapdims atleast_1d atleast_2d atleast_3d flip fliplr flipud roll rot90 diagonal
+    pixel_shuffle pixel_unshuffle channel_shuffle
+    """
+)
+"""Those linear operations whose results are values of their first operand in other places."""
+
 UNARY = _words(
     """
     relu relu6 elu selu celu gelu silu mish leaky_relu prelu rrelu hardtanh hardswish hardsigmoid
