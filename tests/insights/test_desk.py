@@ -12,6 +12,7 @@ from pellucid.insights import AttributionVisualizer, Batch, FilterConfig, Genera
 from pellucid.insights.asking import Edit, Question
 from pellucid.insights.controls import controls_of
 from pellucid.insights.line import Cancelled
+from pellucid.insights.reading import read_body
 from pellucid.testing import fingerprint
 from tests.insights.shows import SHOWS, ask, doubled, halved, images, several, texts
 
@@ -107,6 +108,12 @@ def test_a_layer_is_drawn_as_a_figure(method):
     assert base64.b64decode(found["maps"][0]["uri"].partition(",")[2])[1:4] == b"PNG"
 
 
+def test_a_layer_of_a_text_is_drawn_whatever_its_shape():
+    for method in ("grad_cam", "integrated_gradients", "layer_activation"):
+        found = result(ask(texts().desk, "explain", example=0, method=method, layer="embedding"))
+        assert [part["kind"] for part in found["maps"]] == ["figure"]
+
+
 def test_every_control_can_be_set():
     desk = images().desk
     for info in pellucid.methods():
@@ -168,6 +175,10 @@ WRONG = [
     {"example": 0, "edits": (Edit(0, (-1,), (0.0,)),)},
     {"example": 0, "edits": (Edit(0, (0, 1), (0.0,)),)},
     {"example": 0, "edits": (Edit(0, token=1, text="x"),)},
+    {"example": 0, "target": 3},
+    {"example": 0, "target": -1},
+    {"example": 0, "method": "lime", "arguments": {"grid": 0}},
+    {"example": 0, "arguments": {"internal_batch_size": 0}},
 ]
 
 
@@ -179,11 +190,25 @@ def test_what_cannot_be_asked_is_refused_before_the_first_event(body):
     assert not events
 
 
-@pytest.mark.parametrize("body", [{"target": 3}, {"arguments": {"n_steps": 0}}, {"arguments": {"n_steps": "many"}}])
+@pytest.mark.parametrize("body", [{"arguments": {"n_steps": 0}}, {"arguments": {"n_steps": "many"}}])
 def test_what_only_the_method_can_refuse_comes_as_an_event(body):
     error = ask(images().desk, "explain", example=0, **body)[-1]
     assert error["kind"] == "error"
     assert error["source"] == "question"
+
+
+def test_numbers_are_no_words():
+    with pytest.raises(InvalidTypeError, match="token and text"):
+        ask(texts().desk, "explain", example=0, edits=(Edit(0, (2,), (-5.0,)),))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "[1, [2, -1e999]]"])
+def test_numbers_in_a_request_are_finite(number):
+    for body in (f'{{"example": 0, "arguments": {{"stdevs": {number}}}}}',):
+        with pytest.raises(InvalidValueError):
+            read_body("explain", body)
+        with pytest.raises(InvalidValueError):
+            read_body("export", f'{{"form": "png", "question": {body}}}')
 
 
 def test_too_many_thumbnails_are_refused():

@@ -7,6 +7,7 @@ the user's transforms called.
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -74,6 +75,9 @@ def read(exhibit: Exhibit, question: Question) -> Asked:
     model = exhibit.model(question.model)
     info, _ = scoped(method_named(question.method), model, question.layer, None)
     example = exhibit.examples[question.example]
+    if isinstance(question.target, int) and not 0 <= question.target < (len(exhibit.classes) or math.inf):
+        count = len(exhibit.classes) or "more"
+        raise invalid_value("target", str(question.target), f"there are {count} classes", "the index of one, from 0")
     for edit in question.edits:
         _check_edit(edit, exhibit.features, example)
     control = exhibit.baseline_control(info)
@@ -184,6 +188,8 @@ def _check_edit(edit: Edit, features: tuple[Feature, ...], example: Example) -> 
             raise invalid_type("token", "given", f"{feature.name} is no text", "cells and values")
         feature.replaced(part, edit.token, edit.text)
         return
+    if feature.kind == "text":
+        raise invalid_type("cells", "given", f"{feature.name} is a text", "token and text")
     if len(edit.cells) != len(edit.values):
         given = f"{len(edit.values)} of them"
         raise invalid_value("values", given, f"there are {len(edit.cells)} cells", "one for each")

@@ -81,6 +81,8 @@ class Control:
         )
         if not isinstance(value, allowed) or (isinstance(value, bool) and self.kind != "boolean"):
             raise invalid_type(self.name, repr(value)[:60], f"it holds a {self.kind}", f"a {self.kind}")
+        if self.minimum is not None and isinstance(value, int | float) and value < self.minimum:
+            raise invalid_value(self.name, repr(value)[:60], "it is too small", f"{self.minimum:g} or more")
         if self.choices is not None and value not in self.choices:
             why = "there is no such choice"
             raise invalid_value(self.name, repr(value)[:60], why, f"one of {', '.join(self.choices)}")

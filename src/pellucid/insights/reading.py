@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from pellucid.errors import InvalidValueError
-from pellucid.insights.asking import BODIES
+from pellucid.insights.asking import BODIES, ExportBody, Question
 
 
 @functools.cache
@@ -35,7 +36,18 @@ def read_body(route: str, content: str | bytes) -> Any:
         InvalidValueError: if the text is no JSON, or not what the route takes; the message names each place.
     """
     try:
-        return reader(route).validate_json(content)
+        body = reader(route).validate_json(content)
     except ValidationError as error:
         found = [f"{'.'.join(map(str, e['loc'])) or 'the request'}: {e['msg']}" for e in error.errors()[:4]]
         raise InvalidValueError(f"The request cannot be read: {'; '.join(found)}.") from None
+    question = body.question if isinstance(body, ExportBody) else body
+    if isinstance(question, Question) and not _is_finite(dict(question.arguments)):
+        raise InvalidValueError("The request cannot be read: a number among the arguments is not finite.")
+    return body
+
+
+def _is_finite(value: Any) -> bool:
+    """Tell whether all numbers in nested JSON values are finite."""
+    if isinstance(value, dict | list):
+        return all(map(_is_finite, value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, float) or math.isfinite(value)

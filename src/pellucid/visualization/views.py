@@ -101,7 +101,7 @@ def possible_views(attributions: Tensor, inputs: Tensor | None, explanation: Exp
     values = array_of(attributions)
     same = inputs is not None and inputs.shape == attributions.shape
     ids = inputs if inputs is not None and not inputs.is_floating_point() else None
-    if ids is not None and values.ndim == ids.dim() + 1:
+    if ids is not None and values.ndim == ids.dim() + 1 and values.shape[:-1] == tuple(ids.shape):
         values, same = values.sum(axis=-1), True  # one value per token: its embedding is summed
     held = array_of(inputs) if same and inputs is not None else None
     worded = explanation.tokens is not None

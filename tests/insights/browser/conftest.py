@@ -14,10 +14,13 @@ QUIET += ["--disable-component-update", "--disable-sync"]
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
 
 
-def missing(*packages):
-    """Name what a browser test lacks."""
+def require(*packages):
+    """Skip a test that lacks something; where CI is set, fail it."""
     lacks = [name for name in packages if importlib.util.find_spec(name) is None]
-    return lacks + ([] if CHROMIUM else ["chromium"])
+    lacks += [] if CHROMIUM else ["chromium"]
+    if lacks:
+        refuse = pytest.fail if "CI" in os.environ else pytest.skip
+        refuse(f"needs {', '.join(lacks)}: make browser installs the packages")
 
 
 def pytest_collection_modifyitems(items):
@@ -29,10 +32,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def browser():
-    lacks = missing("playwright")
-    if lacks:
-        fail = pytest.fail if "CI" in os.environ else pytest.skip
-        fail(f"needs {', '.join(lacks)}")
+    require("playwright")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
