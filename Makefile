@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 COUNT ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sentences insights test browser lint format types budgets mutants bench clean
+.PHONY: help demo sentences insights test browser lint format types budgets mutants bench docs clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,5 +59,10 @@ bench: $(STAMP)  ## compare time and memory with the bare evaluations and with C
 mutants: $(STAMP)  ## after make test: break 30 places of the core and count what its tests notice (300: COUNT=300)
 	$(BIN)/python -m tests.mutation --count $(COUNT)
 
+docs: $(STAMP)  ## build the site into docs/_build/html: every notebook is executed, warnings are errors
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going --fresh-env --quiet --builder html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html in a browser."
+
 clean:  ## remove what the commands made
-	rm -rf $(VENV) build demo-report screenshots .mypy_cache .pytest_cache .ruff_cache .coverage
+	rm -rf $(VENV) build docs/_build demo-report screenshots .mypy_cache .pytest_cache .ruff_cache .coverage

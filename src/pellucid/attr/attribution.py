@@ -241,7 +241,7 @@ class LayerAttribution(_InsideAttribution):
         {arguments}
 
         Returns:
-            Tensor of shape (N, C, *interpolate_dims).
+            Tensor of shape ``(N, C, *interpolate_dims)``.
 
         Raises:
             InvalidValueError: if mode or number of dimensions does not fit the attributions.

@@ -31,7 +31,7 @@ _TEXTS = {
     "verbose": "Whether the rule that each operation got is printed.",
     "composite": "Rules by kind of operation and by layer (pellucid.lrp); None is the epsilon rule with 1e-9.",
     "rules": "Rules by module, module name or module type; they precede the composite, as do rules set as"
-    " ``module.rule = ...`` on modules of the model, which stay there for the next call.",
+    " ``module.rule = rule`` on modules of the model, which stay there for the next call.",
     "audit": "Whether books are kept of what each operation absorbs (pellucid.recording).",
 }
 

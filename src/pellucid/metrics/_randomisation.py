@@ -50,7 +50,7 @@ class Randomisation:
 @documented(
     **_SHARED,
     explanation_func="Explains a model: called with a copy of it, the inputs and kwargs, it returns attributions; for"
-    " example lambda m, x, **kw: Saliency(m).attribute(x, **kw).",
+    " example ``lambda m, x, **kw: Saliency(m).attribute(x, **kw)``.",
     order="cascading (from the last layer down, each staying random) or independent (one layer at a time).",
     layers="Names of the layers, in the order in which they are randomised; None takes all that have parameters, the"
     " last defined first.",

@@ -68,8 +68,8 @@ class AttackComparator:
     @documented(
         forward_func="The model: called with what preproc_fn returns (the inputs without one; a tuple is spread over"
         " its arguments) and the additional arguments.",
-        metric="A function of (model output, **arguments of evaluate) that returns a number, a tensor with one value"
-        " per example (or one row for the batch), or a tuple or named tuple of these.",
+        metric="A function of ``(model output, **arguments of evaluate)`` that returns a number, a tensor with one"
+        " value per example (or one row for the batch), or a tuple or named tuple of these.",
         preproc_fn="Turns inputs into what the model takes.",
     )
     def __init__(

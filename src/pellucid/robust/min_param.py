@@ -43,7 +43,7 @@ class MinParamPerturbation:
             random numbers.
         preproc_fn: turns inputs into what the model takes.
         apply_before_preproc: whether the perturbation gets the inputs as given, or what preproc_fn makes of them.
-        correct_fn: tells from (model output, target=..., **correct_fn_kwargs) whether a prediction is correct: one
+        correct_fn: tells from ``(model output, target=..., **correct_fn_kwargs)`` whether a prediction is correct: one
             truth value for the batch, or one per example. Without it the largest score must be the target's.
 
     Example:
