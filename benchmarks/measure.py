@@ -32,13 +32,14 @@ print(status("VmHWM") - before)
 """
 
 
-def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int, warm: bool = False) -> dict[str, float]:
     """Median seconds of each function; the functions take turns, so that noise hits all of them alike.
 
-    CPU seconds of the process are counted: on a shared machine they say what the work costs.
+    CPU seconds of the process are counted: on a shared machine they say what the work costs. Each function is called
+    once before, unless they are ``warm``.
     """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for function in functions.values():
+    for function in functions.values() if not warm else ():
         function()
     for _ in range(rounds):
         for name, function in functions.items():

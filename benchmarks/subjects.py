@@ -104,7 +104,7 @@ class Subject:
         """Give a mask with at most so many square segments for images; rows are their own features."""
         if self.kind != "images":
             return torch.arange(self.shape[1]) % most if most < self.shape[1] else None
-        height, width = self.shape[2:]
+        width = self.shape[-1]
         if most < 16:
             return torch.arange(width) * most // width
         side = width // 4
@@ -123,7 +123,7 @@ class Subject:
 
 
 small = functools.partial(cnn, 8, 1)
-larger = functools.partial(cnn, 32, 3)
+larger = functools.partial(cnn, 16, 3)
 
 SUBJECTS = {
     "MLP x 1": Subject("MLP x 1", mlp, (1, 20), "rows"),

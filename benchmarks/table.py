@@ -2,7 +2,8 @@
 
 Both libraries get the same arguments, and beyond them their defaults. The bare evaluations are counted per example:
 
-* ``forward``: a forward pass without a graph, ``gradient``: one with the gradient of the inputs;
+* ``forward``: a forward pass without a graph, ``gradient``: one with the gradient of the inputs,
+  ``step``: the same, each after the one before it, so that no two share a pass;
 * ``before``: a forward pass of only the part before the layer, ``after``: of only the part after it, with its
   gradient, ``quick``: the same without, ``neuron``: of the part before the layer with the gradient of the inputs.
 """
@@ -124,12 +125,12 @@ def windowed(subject: Subject, work: int) -> Work:
 
 def each(**passes: float) -> Callable[[Subject, int], Work]:
     """Need so many passes."""
-    return lambda subject, work: passes
+    return lambda *_: passes
 
 
 def per(unit: str, extra: float = 0) -> Callable[[Subject, int], Work]:
     """Need as many passes as there is work, and some more."""
-    return lambda subject, work: {unit: work + extra}
+    return lambda _, work: {unit: work + extra}
 
 
 def per_feature(most: int, times: float = 1) -> Callable[[Subject, int], Work]:
@@ -146,9 +147,7 @@ def shift(x: Tensor) -> tuple[Tensor, Tensor]:
 def _infidelity(library: ModuleType, model: nn.Module, x: Tensor, subject: Subject, work: int) -> Call:
     del subject
     scored = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
-    return functools.partial(
-        library.metrics.infidelity, model, shift, x, scored, target=0, n_perturb_samples=work
-    )
+    return functools.partial(library.metrics.infidelity, model, shift, x, scored, target=0, n_perturb_samples=work)
 
 
 def _sensitivity(library: ModuleType, model: nn.Module, x: Tensor, subject: Subject, work: int) -> Call:
@@ -284,14 +283,22 @@ INPUTS = [
         COALITIONS,
         1000,
     ),
-    Row("Lime", "inputs", ("MLP x 1", "small CNN x 1"), Attributed("Lime", _sampled(16)), per("forward"), COALITIONS, 1000),
+    Row(
+        "Lime",
+        "inputs",
+        ("MLP x 1", "small CNN x 1"),
+        Attributed("Lime", _sampled(16)),
+        per("forward"),
+        COALITIONS,
+        1000,
+    ),
 ]
 LAYERS = [
     Row(
         "LayerActivation",
         "layers",
         SOME_MORE,
-        Attributed("LayerActivation", lambda subject, work: {}, layer=True),
+        Attributed("LayerActivation", lambda *_: {}, layer=True),
         each(before=1),
     ),
     Row(
@@ -301,8 +308,16 @@ LAYERS = [
         Attributed("LayerGradientXActivation", target, layer=True),
         each(before=1, after=1),
     ),
-    Row("LayerGradCam", "layers", CONVOLUTIONS, Attributed("LayerGradCam", target, layer=True), each(before=1, after=1)),
-    Row("GuidedGradCam", "layers", CONVOLUTIONS, Attributed("GuidedGradCam", target, layer=True), each(gradient=1, after=1)),
+    Row(
+        "LayerGradCam", "layers", CONVOLUTIONS, Attributed("LayerGradCam", target, layer=True), each(before=1, after=1)
+    ),
+    Row(
+        "GuidedGradCam",
+        "layers",
+        CONVOLUTIONS,
+        Attributed("GuidedGradCam", target, layer=True),
+        each(gradient=1, after=1),
+    ),
     Row(
         "LayerIntegratedGradients",
         "layers",
@@ -317,7 +332,7 @@ LAYERS = [
         "layers",
         SOME_MORE,
         Attributed("LayerConductance", _steps, layer=True),
-        lambda subject, work: {"before": work, "after": work},
+        lambda _, work: {"before": work, "after": work},
         STEPS,
         400,
     ),
@@ -326,11 +341,17 @@ LAYERS = [
         "layers",
         SOME_MORE,
         Attributed("InternalInfluence", _steps, layer=True),
-        lambda subject, work: {"before": work, "after": work},
+        lambda _, work: {"before": work, "after": work},
         STEPS,
         400,
     ),
-    Row("LayerDeepLift", "layers", SOME, Attributed("LayerDeepLift", target, layer=True), each(before=2, after=1, quick=1)),
+    Row(
+        "LayerDeepLift",
+        "layers",
+        SOME,
+        Attributed("LayerDeepLift", target, layer=True),
+        each(before=2, after=1, quick=1),
+    ),
     Row(
         "LayerDeepLiftShap",
         "layers",
@@ -354,7 +375,7 @@ LAYERS = [
         "layers",
         SOME,
         Attributed("LayerFeatureAblation", at_layer, layer=True),
-        lambda subject, work: {"before": 1, "quick": width_of(subject) + 1},
+        lambda subject, _: {"before": 1, "quick": width_of(subject) + 1},
     ),
 ]
 NEURONS = [
@@ -372,7 +393,7 @@ NEURONS = [
         "NeuronConductance",
         "neurons",
         SOME_MORE,
-        Attributed("NeuronConductance", neuron(n_steps=_n, target=lambda s, w: 0), layer=True),
+        Attributed("NeuronConductance", neuron(n_steps=_n, target=lambda *_: 0), layer=True),
         per("gradient"),
         STEPS,
         400,
@@ -399,7 +420,7 @@ NEURONS = [
         SOME_MORE,
         Attributed(
             "NeuronGradientShap",
-            neuron(n_samples=_n, baselines=lambda s, w: references(s, REFERENCES)),
+            neuron(n_samples=_n, baselines=lambda subject, _: references(subject, REFERENCES)),
             layer=True,
         ),
         per("neuron"),
@@ -438,7 +459,7 @@ OTHERS = [
     Row("infidelity", "metrics", SOME_MORE, _infidelity, per("forward", 1), DRAWS, 400),
     Row("sensitivity_max", "metrics", SOME_MORE, _sensitivity, per("gradient", 1), 10, 100),
     Row("FGSM", "attacks", SOME_MORE, _attack("FGSM", 0.1), each(gradient=1)),
-    Row("PGD", "attacks", SOME_MORE, _attack("PGD", 0.1, 0.02), per("gradient"), 10, 100),
+    Row("PGD", "attacks", SOME_MORE, _attack("PGD", 0.1, 0.02), per("step"), 10, 100),
 ]
 METHODS = {row.name: row for row in (*INPUTS, *LAYERS, *NEURONS, *OTHERS)}
 """Every method by its name."""

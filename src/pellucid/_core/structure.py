@@ -32,7 +32,7 @@ def wide(dtype: torch.dtype) -> torch.dtype:
 
 
 def all_finite(value: Tensor) -> bool:
-    """Tell whether no value is NaN or infinite: a finite sum says so in one pass, and only others need a closer look."""
+    """Tell whether no value is NaN or infinite: a finite sum says so in one pass, others need a closer look."""
     if value.dtype.is_complex:
         return bool(torch.isfinite(value).all())
     return math.isfinite(value.sum().item()) or bool(torch.isfinite(value).all())
