@@ -50,10 +50,8 @@ types: $(STAMP)  ## check types
 budgets: $(STAMP)  ## check sizes, imports and docstrings against their budgets
 	$(BIN)/python -m pytest --quiet tests/test_budgets.py
 
-bench: $(STAMP)  ## compare time and memory with the bare evaluations and with Captum (others: python -m benchmarks.NAME)
-	$(BIN)/python -m benchmarks.gradients
-	$(BIN)/python -m benchmarks.layers
-	$(BIN)/python -m benchmarks.perturbation
+bench: $(STAMP)  ## measure all methods beside Captum and the bare evaluations, and write docs/performance.md
+	$(BIN)/python -m benchmarks
 
 clean:  ## remove what the commands made
 	rm -rf $(VENV) demo-report screenshots .mypy_cache .pytest_cache .ruff_cache .coverage

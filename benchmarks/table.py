@@ -463,3 +463,10 @@ OTHERS = [
 ]
 METHODS = {row.name: row for row in (*INPUTS, *LAYERS, *NEURONS, *OTHERS)}
 """Every method by its name."""
+NOT_MEASURED = {
+    "LayerLRP": "Captum's fails at the layer that the others are measured at, since it has no rule",
+    "LayerFeaturePermutation": "Captum's picks the target twice and fails",
+    "LimeBase": "its parts are the user's",
+    "DataLoaderAttribution": "it runs other methods over data sets",
+}
+"""Methods that both libraries have and that stand in no row, with the reason."""
