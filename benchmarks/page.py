@@ -128,10 +128,10 @@ def _flatness(peaks: list[dict[str, Any]]) -> str:
     """Say how the peaks behave."""
     above = [f["method"] for f in peaks if any(o > c + NOISE for o, c in zip(f["ours"], f["captum"], strict=True))]
     grown = [f["method"] for f in peaks if len(f["ours"]) > 1 and f["ours"][1] > 1.5 * f["ours"][0] + NOISE]
-    first = (
-        f"Above Captum's peak by more than {NOISE} MB, what allocators leave to chance: {', '.join(above) or 'none'}."
-    )
-    return f"{first} Grown by more than half with the work: {', '.join(grown) or 'none'}."
+    first = f"More than {NOISE} MB above Captum's peak: {', '.join(above) or 'none'}."
+    second = f"Grown by more than half and {NOISE} MB with the work: {', '.join(grown) or 'none'}"
+    third = "the smaller amount of work does not fill a chunk, whose size bounds the larger one"
+    return f"{first} {second}; {third} (perturbations for `infidelity` are drawn up to 128 MB at a time)."
 
 
 def text(data: dict[str, Any]) -> str:
