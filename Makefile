@@ -51,10 +51,8 @@ types: $(STAMP)  ## check types
 budgets: $(STAMP)  ## check sizes, imports and docstrings against their budgets
 	$(BIN)/python -m pytest --quiet tests/test_budgets.py
 
-bench: $(STAMP)  ## compare time and memory with the bare evaluations and with Captum (others: python -m benchmarks.NAME)
-	$(BIN)/python -m benchmarks.gradients
-	$(BIN)/python -m benchmarks.layers
-	$(BIN)/python -m benchmarks.perturbation
+bench: $(STAMP)  ## measure all methods beside Captum and the bare evaluations, and write docs/performance.md
+	$(BIN)/python -m benchmarks
 
 mutants: $(STAMP)  ## after make test: break 30 places of the core and count what its tests notice (300: COUNT=300)
 	$(BIN)/python -m tests.mutation --count $(COUNT)

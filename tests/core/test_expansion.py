@@ -4,6 +4,8 @@ import pytest
 import torch
 
 import pellucid
+from pellucid._core.expansion import agree
+from pellucid._core.structure import all_finite
 from pellucid.attr import DeepLift, DeepLiftShap, GradientShap, IntegratedGradients, NoiseTunnel, Saliency
 from pellucid.errors import ExpansionWarning
 from tests.models import DOUBLE, GraphNet, mlp
@@ -215,3 +217,21 @@ def test_a_passing_fault_is_not_taken_for_a_fixed_batch_size(kind, generator):
 
     with pytest.raises(kind, match="just now"):
         IntegratedGradients(once).attribute(x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_finite_values_with_an_infinite_sum_are_finite(dtype):
+    huge = torch.full((4,), torch.finfo(dtype).max, dtype=dtype)
+    assert all_finite(huge)
+    for wrong in (float("nan"), float("inf"), -float("inf")):
+        assert not all_finite(torch.cat([huge, torch.tensor([wrong], dtype=dtype)]))
+    assert not all_finite(torch.tensor([float("inf"), -float("inf")], dtype=dtype))
+
+
+def test_outputs_agree_up_to_rounding_also_where_they_are_infinite():
+    ends = torch.tensor([float("inf"), -float("inf"), float("nan"), 1.0], dtype=torch.float64)
+    assert agree(ends, ends)
+    assert agree(ends + 1e-12, ends)
+    assert not agree(ends.flip(0), ends)
+    assert not agree(ends + 1e-3, ends)
+    assert agree(torch.empty(0, 3), torch.empty(0, 3))

@@ -164,3 +164,18 @@ def test_other_functions_are_not_taken_for_rectifiers(name, size):
     x = size * torch.tensor([[1.0, -2.0, 3.0, -0.5]])
     found = modified_gradients(lambda v: OTHERS[name](v * 1.0).sum(1), (x,), lambda y: y, GUIDED)
     assert not found.certificate.count(GUIDED.name)
+
+
+@TABLES
+def test_writing_over_a_rectifiers_result_changes_nothing(table):
+    """The rule needs the result as it was, and the model has written into it since."""
+    x = torch.randn(4, 5, dtype=torch.float64)
+
+    def run(rectifier, shift):
+        return modified_gradients(
+            lambda z: shift(rectifier(z @ FIRST.T)) ** 3 @ SECOND.T, (x,), lambda y: y[:, 0], table
+        )
+
+    expected = run(torch.relu, lambda y: y - 2).gradients[0]
+    for rectifier in (torch.relu, torch.relu_):
+        assert torch.equal(run(rectifier, lambda y: y.sub_(2)).gradients[0], expected)

@@ -13,7 +13,7 @@ from pellucid._core.arguments import Arguments
 from pellucid._core.checks import accept_dense, is_finite, is_number, shown
 from pellucid._core.output import Target, accept_target
 from pellucid._core.site import InputSite, Question
-from pellucid._core.structure import names_of
+from pellucid._core.structure import all_finite, names_of
 from pellucid.errors import invalid_type, invalid_value
 
 
@@ -133,9 +133,9 @@ def _check_input(name: str, value: Any, any_dtype: bool) -> None:
 
 def check_finite(name: str, value: Tensor) -> None:
     """Refuse NaN and infinite values."""
-    finite = torch.isfinite(value)
-    if bool(finite.all()):
+    if all_finite(value):
         return
+    finite = torch.isfinite(value)
     place = tuple(int(i) for i in (~finite).nonzero()[0])
     raise invalid_value(
         name,

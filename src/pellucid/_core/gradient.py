@@ -28,6 +28,7 @@ from pellucid._core.path import Line, Path, Points
 from pellucid._core.progress import Progress, progress
 from pellucid._core.reducers import Evaluated, Reducer, WeightedSum
 from pellucid._core.site import Question
+from pellucid._core.structure import wide
 from pellucid.errors import UnusedInputWarning
 
 
@@ -98,9 +99,23 @@ class Evaluator:
 
     def point_gradients(self, reducers: Sequence[Reducer], path: Path, bar: Progress) -> None:
         """Take gradients at one point per example: in a single pass if that is small enough."""
-        if not self.limit.fixed and fits_whole(self.question.inputs):
+        if self._fits():
             self.limit.rows = max(self.limit.rows, self.site.examples)
         self.accumulate(reducers, path, bar)
+
+    def gradients_at_values(self) -> list[tuple[Tensor, ...]] | None:
+        """Take gradients at the explained values in one pass, which needs no sums; ``None`` if it is too large."""
+        if not (self._fits() or self.limit.rows >= self.site.examples or self.limit.whole):
+            return None
+        try:
+            found = self._whole_pass(Points(tuple(x.clone() for x in self.question.inputs)))
+        except torch.OutOfMemoryError:
+            return None
+        return [tuple(g.to(wide(g.dtype), copy=True) for g in each.gradients) for each in found]
+
+    def _fits(self) -> bool:
+        """Tell whether one point per example is small enough for a single pass."""
+        return not self.limit.fixed and fits_whole(self.question.inputs)
 
     def accumulate(self, reducers: Sequence[Reducer], path: Path, bar: Progress, chosen: Tensor | None = None) -> None:
         """Send the gradients at all points of a path to reducers.
@@ -236,8 +251,12 @@ def gradients_at_point(
     question: Question, differentiate: Differentiation = plain_gradients
 ) -> list[tuple[Tensor, ...]]:
     """Compute the gradient of each target at the explained values themselves, in float32 or wider."""
-    gradients = [WeightedSum(question.inputs) for _ in question.targets]
     with evaluating(question, None, differentiate) as evaluator, progress(False, "", None) as bar:
+        found = evaluator.gradients_at_values()
+        if found is not None:
+            bar.update(question.site.examples)
+            return found
+        gradients = [WeightedSum(question.inputs) for _ in question.targets]
         evaluator.point_gradients(gradients, Line.at(question.inputs), bar)
     return [g.sums for g in gradients]
 

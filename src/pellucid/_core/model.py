@@ -37,7 +37,7 @@ def borrowed(forward: Any, device: torch.device) -> Iterator[None]:
     """
     modules = modules_of(forward)
     _check_modules(modules)
-    buffers = [_Buffer.of(m, name, b) for m in modules for name, b in m.named_buffers(recurse=False)]
+    buffers = [_Buffer.of(m, name, b) for m in modules if m._buffers for name, b in m.named_buffers(recurse=False)]  # noqa: SLF001  (most have none, and asking each takes longer than a small model)
     states = generator_states(device)
     try:
         with torch.inference_mode(False), torch.enable_grad():
@@ -59,10 +59,20 @@ def modules_of(function: Any) -> list[nn.Module]:
             continue
         seen.add(id(value))
         if isinstance(value, nn.Module):
-            found.update((id(m), m) for m in value.modules())
+            _add_modules(value, found)
         else:
             pending.extend(_held_by(value))
     return list(found.values())
+
+
+def _add_modules(root: nn.Module, found: dict[int, nn.Module]) -> None:
+    """Add a module and all below it, each once and parents first; ``modules()`` takes several times as long."""
+    pending: list[nn.Module | None] = [root]
+    while pending:
+        module = pending.pop()
+        if module is not None and id(module) not in found:
+            found[id(module)] = module
+            pending.extend(reversed(list(module._modules.values())))  # noqa: SLF001  (children() skips shared ones)
 
 
 def _held_by(value: Any) -> list[Any]:
@@ -88,14 +98,15 @@ def _held_by(value: Any) -> list[Any]:
 
 def _check_modules(modules: list[nn.Module]) -> None:
     for module in modules:
-        if any(p.is_inference() for p in module.parameters(recurse=False)):
+        if any(p is not None and p.is_inference() for p in module._parameters.values()):  # noqa: SLF001  (likewise)
             raise invalid_value(
                 "forward_func",
                 f"a model whose {type(module).__name__} was made in inference mode",
                 "such parameters take no part in gradients",
                 "a model made or loaded outside torch.inference_mode()",
             )
-    sensitive = sorted({type(m).__name__ for m in modules if m.training and isinstance(m, _SENSITIVE)})
+    training = [m for m in modules if m.training]
+    sensitive = sorted({type(m).__name__ for m in training if isinstance(m, _SENSITIVE)})
     if sensitive:
         notify(
             TrainingModeWarning,

@@ -159,8 +159,21 @@ class RandomLine:
 
     def points(self, samples: slice, examples: Tensor) -> Points:
         """Random points of some samples of the chosen examples, with their displacements."""
-        dtypes = [x.dtype for x in self.inputs]
-        return _between([self.ends(sample, examples) for sample in range(self.samples)[samples]], dtypes)
+        draws = [self._draw(sample) for sample in range(self.samples)[samples]]
+        every = len(examples) == len(self.inputs[0])
+        at = [(d.rows, d.positions) if every else (d.rows[examples], d.positions[examples]) for d in draws]
+        rows, positions = (torch.stack(parts) for parts in zip(*at, strict=True))
+        values, displacements = [], []
+        for i, (x, base) in enumerate(zip(self.inputs, self.distributions, strict=True)):
+            end = _chosen(x, examples).to(wide(x.dtype)).unsqueeze(0)
+            noises = [n if every or n is None else n[examples.to(n.device)] for n in (d.noises[i] for d in draws)]
+            if noises[0] is not None:
+                end = end + torch.stack([n for n in noises if n is not None])
+            start = (base.unsqueeze(0) if len(base) == 1 else base[rows.to(base.device)]).to(end.dtype)
+            difference = (end - start).expand(len(draws), len(examples), *x.shape[1:])
+            values.append((start + per_row(positions, difference) * difference).to(x.dtype))
+            displacements.append(difference)
+        return Points(tuple(values), tuple(displacements))
 
     def _draw(self, sample: int) -> _Draw:
         """Draw for the whole batch; the last draw is kept, since chunks may share it."""

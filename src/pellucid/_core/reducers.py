@@ -57,6 +57,9 @@ class WeightedSum:
         """Take in values of shape (samples, examples, ...)."""
         for total, gradient in zip(self.sums, values, strict=True):
             g = gradient.to(total.dtype)
+            if g.shape[:2] == (1, len(total)):
+                total.add_(g[0], alpha=weights.item())
+                continue
             part = torch.tensordot(weights.to(g.device, g.dtype), g, dims=1)
             if len(part) == len(total):
                 total.add_(part)
@@ -98,6 +101,7 @@ class Moments:
         self.multiply = multiply
         self.means = WeightedSum(inputs).sums
         self._squares = WeightedSum(inputs).sums
+        self._begun = False
         with torch.inference_mode(False):
             self._counts = torch.zeros(inputs[0].shape[0], dtype=torch.float64)
 
@@ -111,11 +115,16 @@ class Moments:
                 value = value * evaluated.points.displacements[i].to(value.dtype)
             at = examples.to(value.device)
             mean = value.mean(0)
+            if not self._begun and len(examples) == len(self._counts):  # nothing to merge with
+                self._squares[i].copy_((value - mean).square_().sum(0))
+                self.means[i].copy_(mean)
+                continue
             shift = mean - self.means[i][at]
             share = per_row(new / (before + new), mean)
             self._squares[i][at] += (value - mean).square().sum(0) + shift.square() * per_row(before, mean) * share
             self.means[i][at] += shift * share
         self._counts[examples] += new
+        self._begun = True
 
     def variances(self) -> tuple[Tensor, ...]:
         """Population variance of the samples; never negative, since squares of deviations are summed."""
@@ -147,20 +156,24 @@ class PerSample:
         """Take in ``sum(gradient * displacement)``, and the changes of the explained values if there are any."""
         displacements = evaluated.points.displacements
         first = int(self._next[examples[0]])
-        columns = torch.arange(first, first + len(displacements[0]))
-        place = examples[:, None], columns[None, :]
+        columns = slice(first, first + len(displacements[0]))
+        place = self._rows_of(examples), columns
         for gradient, displacement in zip(evaluated.gradients, displacements, strict=True):
             products = gradient.to(displacement.dtype) * displacement
             summed = sum_per_row(products.flatten(0, 1)).reshape(products.shape[:2])
             self._sums[place] += summed.T.to(self._sums)
         for change in evaluated.changes:
             self.expect(change.T, columns, examples)
-        self._next[examples] += len(columns)
+        self._next[examples] += columns.stop - columns.start
 
-    def expect(self, changes: Tensor, columns: Tensor, examples: Tensor) -> None:
+    def _rows_of(self, examples: Tensor) -> Tensor | slice:
+        """Index some rows; all of them, in their order, by a slice."""
+        return slice(None) if len(examples) == len(self._sums) else examples
+
+    def expect(self, changes: Tensor, columns: slice, examples: Tensor) -> None:
         """Take in the changes of the explained values, shape (values, samples)."""
         if len(changes) == len(examples):
-            self._changes[examples[:, None], columns[None, :]] += changes.to(self._changes)
+            self._changes[self._rows_of(examples), columns] += changes.to(self._changes)
         else:
             self._together = True
             self._changes[0, columns] += changes.sum(0).to(self._changes)

@@ -12,7 +12,7 @@ from torch import Tensor
 from pellucid._core.arguments import Arguments
 from pellucid._core.output import Target
 from pellucid._core.report import notify
-from pellucid._core.structure import like, names_of
+from pellucid._core.structure import all_finite, like, names_of
 from pellucid.errors import NonFiniteWarning
 from pellucid.typing import ForwardFunction, Tensors
 
@@ -157,8 +157,8 @@ def inputs_of(question: Question) -> InputSite:
 def check_results(names: Sequence[str], attributions: Sequence[tuple[Tensor, ...]], cause: str = _GRADIENT) -> None:
     """Warn of NaN and infinite attributions, which are not hidden, by the name of what they belong to."""
     for i, name in enumerate(names):
-        wrong = sum(int((~torch.isfinite(values[i])).sum()) for values in attributions)
-        if wrong:
+        if not all(all_finite(values[i]) for values in attributions):
+            wrong = sum(int((~torch.isfinite(values[i])).sum()) for values in attributions)
             total = sum(values[i].numel() for values in attributions)
             notify(
                 NonFiniteWarning,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,13 @@ def like(template: object, values: Sequence[Tensor]) -> Tensors:
 def wide(dtype: torch.dtype) -> torch.dtype:
     """Give the floating dtype in which sums are kept: float32 or wider."""
     return torch.promote_types(dtype, torch.float32)
+
+
+def all_finite(value: Tensor) -> bool:
+    """Tell whether no value is NaN or infinite: a finite sum says so in one pass, others need a closer look."""
+    if value.dtype.is_complex:
+        return bool(torch.isfinite(value).all())
+    return math.isfinite(value.sum().item()) or bool(torch.isfinite(value).all())
 
 
 def per_row(factor: Tensor, value: Tensor) -> Tensor:

@@ -154,15 +154,15 @@ def _rounding(dtype: torch.dtype, wide: torch.dtype) -> float:
 
 def _together_if_only_so(errors: Tensor, changes: Tensor, pairs: PerSample, slack: float) -> tuple[Tensor, Tensor]:
     """Errors of all examples together where these are complete and those of each are not: the model mixes them."""
+    if len(errors) == 1 or not bool(_too_large(errors, changes, slack).any()):
+        return errors, changes
     joint = pairs.errors(together=True), pairs.changes(together=True)
-    alone, jointly = _too_large(errors, changes, slack), _too_large(*joint, slack)
-    if len(errors) > 1 and bool(alone.any()) and not bool(jointly.any()):
-        return joint
-    return errors, changes
+    return (errors, changes) if bool(_too_large(*joint, slack).any()) else joint
 
 
 def _too_large(errors: Tensor, changes: Tensor, slack: float) -> Tensor:
-    return ~(errors.abs() <= COMPLETE * changes.abs() + slack * (1 + changes.abs().amax()))
+    sizes = changes.abs()
+    return ~(errors.abs() <= COMPLETE * sizes + slack * (1 + sizes.amax()))
 
 
 def _warn_if_incomplete(errors: Tensor, changes: Tensor, certificate: Certificate, slack: float) -> None:

@@ -297,7 +297,7 @@ class _Sampling:
         ):
             evaluator.accumulate(samples, path, bar)
             if self.with_delta:
-                every = torch.arange(path.samples)
+                every = slice(0, path.samples)
                 for found, changes in zip(samples, _differences(evaluator, path), strict=True):
                     found.totals.expect(changes, every, evaluator.all)
             mixes = evaluator.mixes

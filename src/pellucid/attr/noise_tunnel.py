@@ -24,7 +24,7 @@ from pellucid._core.door import (
 from pellucid._core.gradient import rows_are_independent
 from pellucid._core.path import Points
 from pellucid._core.progress import progress
-from pellucid._core.random import draw_seeds, generator_of, normal_like
+from pellucid._core.random import draw_seeds, generator_of
 from pellucid._core.reducers import Evaluated, Moments
 from pellucid._core.sampling import warn_if_noisy
 from pellucid._core.site import Question
@@ -120,8 +120,9 @@ class NoiseTunnel(Attribution):
             InvalidTypeError: for a keyword that the wrapped method does not have.
             InvalidValueError: for an unknown ``nt_type`` or arguments that do not fit together.
         """
-        kwargs, nt_samples = self._renamed(kwargs, nt_samples)
-        self._check_keywords(kwargs, draw_baseline_from_distrib)
+        known = set(inspect.signature(self.attribution_method.attribute).parameters)
+        kwargs, nt_samples = self._renamed(kwargs, nt_samples, known)
+        self._check_keywords(kwargs, draw_baseline_from_distrib, known)
         accept_choice("nt_type", nt_type, _STATISTICS, "there is no such statistic")
         arguments = kwargs.get("additional_forward_args")
         question = accept_question(self.forward_func, inputs, kwargs.get("target"), arguments)
@@ -129,7 +130,7 @@ class NoiseTunnel(Attribution):
         count = accept_count("nt_samples", nt_samples)
         cap = accept_optional_count("nt_samples_batch_size", nt_samples_batch_size)
         rows = accept_distribution(kwargs["baselines"], question.inputs, inputs) if draw_baseline_from_distrib else None
-        random = "generator" in self._parameters()
+        random = "generator" in known
         seeds = draw_seeds(2 * count, generator, seed)
         copies = _Copies(question, noise, seeds[:count], rows, kwargs)
         together = 1 if random else _copies_together(copies, count, cap)
@@ -168,19 +169,16 @@ class NoiseTunnel(Attribution):
         answer = like(template, values)
         return (answer, torch.cat(deltas).transpose(0, 1).reshape(-1)) if deltas else answer
 
-    def _parameters(self) -> set[str]:
-        return set(inspect.signature(self.attribution_method.attribute).parameters)
-
-    def _renamed(self, kwargs: dict[str, Any], nt_samples: int) -> tuple[dict[str, Any], int]:
+    @staticmethod
+    def _renamed(kwargs: dict[str, Any], nt_samples: int, known: set[str]) -> tuple[dict[str, Any], int]:
         """Accept the older name of ``nt_samples``, unless the wrapped method has one of that name."""
-        if "n_samples" not in kwargs or "n_samples" in self._parameters():
+        if "n_samples" not in kwargs or "n_samples" in known:
             return kwargs, nt_samples
         message = "NoiseTunnel's n_samples is now called nt_samples"
         warnings.warn(message, DeprecationWarning, stacklevel=4)
         return {k: v for k, v in kwargs.items() if k != "n_samples"}, kwargs["n_samples"]
 
-    def _check_keywords(self, kwargs: dict[str, Any], draw_baselines: bool) -> None:
-        known = self._parameters()
+    def _check_keywords(self, kwargs: dict[str, Any], draw_baselines: bool, known: set[str]) -> None:
         name = type(self.attribution_method).__name__
         unknown = sorted(set(kwargs) - known)
         if unknown:
@@ -199,7 +197,7 @@ def _copies_together(copies: _Copies, count: int, cap: int | None) -> int:
     question = copies.question
     wanted = cap or max(1, RowLimit.of(question.inputs, None).rows // question.site.examples)
     wanted = min(wanted, count)
-    return wanted if wanted == 1 or rows_are_independent(question, copies.noisy(0)) else 1
+    return wanted if wanted == 1 or rows_are_independent(question, copies.noisy(range(1))) else 1
 
 
 class _Copies:
@@ -222,19 +220,23 @@ class _Copies:
 
     def inputs(self, chosen: range) -> Tensors:
         """Noisy inputs of the chosen copies, copy after copy."""
-        copies = [self.noisy(k) for k in chosen]
-        return like(self.question.template, [torch.cat(parts) for parts in zip(*copies, strict=True)])
+        return like(self.question.template, self.noisy(chosen))
 
-    def noisy(self, k: int) -> tuple[Tensor, ...]:
-        """The k-th noisy copy of the batch."""
-        generator = generator_of(self.seeds[k])
-        return tuple(self._noisy(x, s, generator) for x, s in zip(self.question.inputs, self.stdevs, strict=True))
-
-    @staticmethod
-    def _noisy(x: Tensor, stdev: float, generator: torch.Generator) -> Tensor:
-        if not stdev:
-            return x
-        return (x.to(wide(x.dtype)) + normal_like(x, stdev, generator)).to(x.dtype)
+    def noisy(self, chosen: range) -> tuple[Tensor, ...]:
+        """Noisy copies of the batch, copy after copy: one generator each, which draws for input after input."""
+        inputs = self.question.inputs
+        noises = [torch.empty(len(chosen), *x.shape, dtype=wide(x.dtype), device="cpu") for x in inputs]
+        for place, k in enumerate(chosen):
+            generator = generator_of(self.seeds[k])
+            for noise, stdev in zip(noises, self.stdevs, strict=True):
+                if stdev:
+                    noise[place].normal_(generator=generator)
+        return tuple(
+            noise.mul_(stdev).to(x.device).add_(x).to(x.dtype).flatten(0, 1)
+            if stdev
+            else x.repeat(len(chosen), *[1] * (x.dim() - 1))
+            for x, noise, stdev in zip(inputs, noises, self.stdevs, strict=True)
+        )
 
     def keywords(self, chosen: range) -> dict[str, Any]:
         """Arguments of the wrapped method for the chosen copies."""

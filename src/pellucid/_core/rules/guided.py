@@ -55,17 +55,21 @@ _FAR = 6.0
 _BENT = 0.15
 _LEAK = 0.25
 
-Shape = Callable[[Tensor, Tensor], Tensor]
-"""From the arriving gradient and the rectifier's slope to the gradient that goes on."""
+Shape = Callable[[Call], Callable[[Tensor], Tensor]]
+"""From a rectifier's call to what takes the arriving gradient to the one that goes on."""
 
 
-def _guided(gradient: Tensor, slope: Tensor) -> Tensor:
-    return gradient.clamp_min(0) * slope.clamp_min(0)
+def _guided(call: Call) -> Callable[[Tensor], Tensor]:
+    if call.name == "relu":  # torch's own backward: only the result is kept, by the call, which guards it from writes
+        call.operands.clear()
+        return lambda gradient: torch.ops.aten.threshold_backward(gradient.clamp_min(0), call.results[0], 0)
+    slope = vjp(call.again, call.operands, (torch.ones_like(call.results[0]),))[0].clamp_min_(0)
+    return lambda gradient: gradient.clamp_min(0) * slope
 
 
-def _deconvolved(gradient: Tensor, slope: Tensor) -> Tensor:
-    del slope
-    return gradient.clamp_min(0)
+def _deconvolved(call: Call) -> Callable[[Tensor], Tensor]:
+    del call
+    return lambda gradient: gradient.clamp_min(0)
 
 
 def _rectified(shape: Shape, applies: Callable[[Call], bool]) -> Callable[[Occurrence], Pullback | None]:
@@ -73,8 +77,8 @@ def _rectified(shape: Shape, applies: Callable[[Call], bool]) -> Callable[[Occur
         call = occurrence.call
         if len(call.operands) != 1 or call.operands[0].shape != call.results[0].shape or not applies(call):
             return None
-        slope = vjp(call.again, call.operands, (torch.ones_like(call.results[0]),))[0]
-        return lambda gradients: (None if gradients[0] is None else shape(gradients[0], slope),)
+        onward = shape(call)
+        return lambda gradients: (None if gradients[0] is None else onward(gradients[0]),)
 
     return linearise
 
