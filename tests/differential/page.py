@@ -41,7 +41,7 @@ def paragraph(difference: Difference) -> Iterator[str]:
         yield ""
         yield "```python"
         if scene and number == 0 and len(scene.splitlines()) <= SHOWN:
-            yield scene
+            yield scene + ("\n\n" if scene.splitlines()[-1].startswith(" ") else "")  # as formatters have it
         yield example.code
         yield from outcome(example)
         yield "```"
