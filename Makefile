@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+COUNT ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sentences insights test browser lint format types budgets bench clean
+.PHONY: help demo sentences insights test browser lint format types budgets mutants bench docs clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,7 +35,7 @@ browser: $(STAMP)  ## test the page and the widget in Chromium and JupyterLab (s
 	PELLUCID_SCREENSHOTS=screenshots $(BIN)/python -m pytest --quiet -m browser tests/insights/browser
 
 test: $(STAMP)  ## run all tests, with coverage
-	$(BIN)/python -m pytest -m 'not browser' --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m 'not browser' --cov --cov-report=term:skip-covered --cov-context=test --junitxml=build/tests.xml
 
 lint: $(STAMP)  ## check format and style
 	$(BIN)/ruff format --check .
@@ -55,5 +56,13 @@ bench: $(STAMP)  ## compare time and memory with the bare evaluations and with C
 	$(BIN)/python -m benchmarks.layers
 	$(BIN)/python -m benchmarks.perturbation
 
+mutants: $(STAMP)  ## after make test: break 30 places of the core and count what its tests notice (300: COUNT=300)
+	$(BIN)/python -m tests.mutation --count $(COUNT)
+
+docs: $(STAMP)  ## build the site into docs/_build/html: every notebook is executed, warnings are errors
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going --fresh-env --quiet --builder html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html in a browser."
+
 clean:  ## remove what the commands made
-	rm -rf $(VENV) demo-report screenshots .mypy_cache .pytest_cache .ruff_cache .coverage
+	rm -rf $(VENV) build docs/_build demo-report screenshots .mypy_cache .pytest_cache .ruff_cache .coverage

@@ -7,7 +7,17 @@ import torch
 from torch import nn
 
 import pellucid
-from pellucid.attr import GradientShap, InputXGradient, IntegratedGradients, LayerAttribution, NoiseTunnel, Saliency
+from pellucid.attr import (
+    LRP,
+    DeepLift,
+    FeatureAblation,
+    GradientShap,
+    InputXGradient,
+    IntegratedGradients,
+    LayerAttribution,
+    NoiseTunnel,
+    Saliency,
+)
 from pellucid.errors import (
     InvalidTypeError,
     InvalidValueError,
@@ -93,6 +103,32 @@ BEFORE_THE_MODEL_RUNS = [
     (tunnel, {"taget": 1}, InvalidTypeError, "taget.*no such argument"),
     (tunnel, {"n_steps": 1}, InvalidTypeError, "n_steps.*Saliency"),
     (lambda f: NoiseTunnel(ig(f)), {"draw_baseline_from_distrib": True}, InvalidValueError, "no baselines"),
+    # truth values, names and numbers of wrong types and sizes
+    (ig, {"return_convergence_delta": "yes"}, InvalidTypeError, "a str.*True or False"),
+    (ig, {"return_convergence_delta": X}, InvalidTypeError, "a Tensor.*True or False"),
+    (tunnel, {"draw_baseline_from_distrib": X}, InvalidTypeError, "True or False"),
+    (FeatureAblation, {"share_ids": abs}, InvalidTypeError, "True or False"),
+    (ig, {"method": {}}, InvalidValueError, "method is {}"),
+    (tunnel, {"nt_type": []}, InvalidValueError, r"nt_type is \[\]"),
+    (ig, {"n_steps": "auto", "tolerance": None}, InvalidValueError, "tolerance"),
+    (ig, {"n_steps": X}, InvalidTypeError, "n_steps"),
+    (ig, {"baselines": 10**400}, InvalidValueError, "1329 bits"),
+    (tunnel, {"stdevs": 10**400}, InvalidValueError, "1329 bits"),
+    (tunnel, {"seed": 2**64}, InvalidValueError, "65 bits"),
+    (tunnel, {"seed": torch.zeros((), dtype=torch.long, device="meta")}, InvalidValueError, "meta"),
+    (Saliency, {"target": 2**64}, InvalidValueError, "65 bits"),
+    (Saliency, {"target": [2**64, 0]}, InvalidValueError, "65 bits"),
+    (Saliency, {"target": torch.tensor([0], device="meta")}, InvalidValueError, "meta"),
+    (Saliency, {"target": (slice("a"),)}, InvalidTypeError, r"target\[0\] is a str"),
+    (Saliency, {"target": (slice(3, 0, -1),)}, InvalidValueError, "step"),
+    # tensors without values, without order, or of dtypes that torch only stores
+    (Saliency, {"inputs": X.to(torch.float8_e4m3fn)}, InvalidTypeError, "float8.*float"),
+    (FeatureAblation, {"inputs": torch.ones(2, 3, dtype=torch.uint16)}, InvalidTypeError, "uint16.*long"),
+    (Saliency, {"inputs": X.to("meta")}, InvalidValueError, "meta"),
+    (FeatureAblation, {"inputs": X.to("meta")}, InvalidValueError, "meta"),
+    (ig, {"baselines": X.to_sparse()}, InvalidTypeError, "dense"),
+    (ig, {"inputs": X.half(), "baselines": 1e6}, InvalidValueError, "infinite"),
+    (FeatureAblation, {"feature_mask": torch.ones(2, 3).long().to_sparse()}, InvalidTypeError, "dense"),
 ]
 
 
@@ -108,7 +144,14 @@ def test_refused_before_the_model_runs(build, arguments, error, words):
 @pytest.mark.parametrize("build", [Saliency, InputXGradient, ig])
 @pytest.mark.parametrize(
     ("target", "words"),
-    [(4, "size 4"), (-5, "size 4"), ([0, 9], r"target\[1\]"), (None, "4 values per example"), ((0, 1), "2 dimension")],
+    [
+        (4, "size 4"),
+        (-5, "size 4"),
+        ((slice(4, 9),), "size 4"),
+        ([0, 9], r"target\[1\]"),
+        (None, "4 values per example"),
+        ((0, 1), "2 dimension"),
+    ],
 )
 def test_targets_are_checked_against_the_output(build, target, words):
     with pytest.raises(InvalidValueError, match=words):
@@ -130,6 +173,44 @@ def test_outputs_that_cannot_be_attributed():
         Saliency(lambda v: v.detach().sum(1)).attribute(X)
     with pytest.raises(InvalidValueError, match="no gradient"):
         ig(lambda v: torch.tensor(v.detach().numpy()).sum(1)).attribute(X)
+
+
+@pytest.mark.parametrize("build", [Saliency, ig, FeatureAblation])
+def test_outputs_that_hold_no_plain_numbers(build):
+    with pytest.raises(InvalidTypeError, match=r"output.*dense"):
+        build(lambda v: v.to_sparse()).attribute(X, target=0)
+    with pytest.raises(InvalidValueError, match="single tensor"):
+        build(pellucid.select_output(lambda v: v.sum(1), 0)).attribute(X)
+
+
+@pytest.mark.parametrize("key", [None, True, 1.5])
+def test_keys_that_find_nothing(key):
+    with pytest.raises(InvalidTypeError, match="key"):
+        pellucid.select_output(lambda v: (v, v), key)
+
+
+@pytest.mark.parametrize(
+    ("build", "arguments", "words"),
+    [
+        (DeepLift, {"rule": []}, r"rule is \[\]"),
+        (DeepLift, {"choices": 1.0}, "choices is a float"),
+        (DeepLift, {"custom_attribution_func": 1.0}, "custom_attribution_func is a float"),
+        (DeepLift, {"custom_attribution_func": lambda: ()}, "function of 0 arguments"),
+        (LRP, {"choices": None}, "choices is a NoneType"),
+        (LRP, {"composite": X}, "composite is a Tensor"),
+        (LRP, {"rules": X}, "rules is a Tensor"),
+    ],
+)
+def test_rules_are_checked_before_the_model_runs(build, arguments, words):
+    model = Counting()
+    with pytest.raises((InvalidTypeError, InvalidValueError), match=words):
+        build(model).attribute(X, target=0, **arguments)
+    assert model.calls == 0
+
+
+def test_noise_for_inputs_without_values():
+    found = tunnel(lambda v: v.sum((1, 2)) + 1).attribute(torch.zeros(3, 0, 1), nt_samples=3)
+    assert found.shape == (3, 0, 1)
 
 
 def test_warnings_that_name_what_is_wrong():

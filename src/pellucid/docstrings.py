@@ -1,17 +1,23 @@
-"""Shared argument texts, written once and put into the docstrings of public methods.
+"""What the signature of a public method says: its argument texts, and the truth values that it takes.
 
 ``@documented`` replaces ``{arguments}`` in a docstring by an ``Args:`` section that is made from the
-function's signature. A text given to the decorator goes before the shared one.
+function's signature. A text given to the decorator goes before the shared one. Arguments that the signature calls
+``bool`` are then checked to be truth values.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 import textwrap
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-Function = TypeVar("Function", bound=Callable[..., object])
+import numpy as np
+
+from pellucid.errors import invalid_type
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 ARGUMENTS: dict[str, str] = {
     "forward_func": "The model to explain: a torch.nn.Module or any callable that is called with the inputs and the"
@@ -114,14 +120,14 @@ SECTIONS: dict[str, str] = {
 def documented(**own: str) -> Callable[[Function], Function]:
     """Put an ``Args:`` section, made from the signature, in place of ``{arguments}`` in a docstring.
 
-    ``{raises}`` becomes the shared ``Raises:`` section.
+    ``{raises}`` becomes the shared ``Raises:`` section. Callers are held to the truth values that the signature wants.
 
     Args:
         **own: texts for arguments that are particular to this function; ``...`` in one stands for the
             shared text.
 
     Returns:
-        A decorator that returns the function itself.
+        A decorator.
     """
 
     def decorate(function: Function) -> Function:
@@ -132,9 +138,29 @@ def documented(**own: str) -> Callable[[Function], Function]:
             for name, shared in SECTIONS.items():
                 text = text.replace(f"{{{name}}}", shared)
             function.__doc__ = text
-        return function
+        return _holding_flags(function)
 
     return decorate
+
+
+def accept_flag(name: str, value: Any) -> None:
+    """Check a truth value, for which 0 and 1 may stand."""
+    if not isinstance(value, bool | np.bool_) and not (isinstance(value, int) and value in {0, 1}):
+        raise invalid_type(name, f"a {type(value).__name__}", "it is a yes or no", "True or False")
+
+
+def _holding_flags(function: Function) -> Function:
+    """Refuse anything but truth values for the arguments of type ``bool``: a word or a tensor is no answer."""
+    parameters = inspect.signature(function).parameters.values()
+    flags = [(place, p.name) for place, p in enumerate(parameters) if p.annotation in {"bool", bool}]
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        for place, name in flags:
+            accept_flag(name, args[place] if place < len(args) else kwargs.get(name, False))
+        return function(*args, **kwargs)
+
+    return call if flags else function  # type: ignore[return-value]  # wraps() keeps the signature, unseen by mypy
 
 
 def _entry(name: str, own: dict[str, str]) -> str:

@@ -332,7 +332,7 @@ def _certificate(stored: dict[str, Any] | None) -> Certificate | None:
 def accept_names(names: Any, inputs: tuple[Tensor, ...]) -> tuple[str, ...]:
     """Check the names of columns or channels against the inputs."""
     columns = sum(x[0].numel() for x in inputs) if all(x.dim() <= 2 for x in inputs) else None
-    if isinstance(names, str) or not isinstance(names, Iterable):
+    if isinstance(names, str | Tensor) or not isinstance(names, Iterable):
         raise invalid_type("names", f"a {type(names).__name__}", "each column has one", "a list of texts")
     texts = tuple(str(name) for name in names)
     if columns is not None and len(texts) != columns:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pellucid._core import report
 from pellucid._core.arguments import Arguments
+from pellucid._core.checks import shown
 from pellucid._core.door import accept_forward, accept_inputs
 from pellucid._core.expansion import agree, run_plain
 from pellucid._core.lookups import Embedded, Lookups, find_lookups, is_ids
@@ -261,6 +262,8 @@ def baseline_ids(name: str, base: Any, x: Tensor, forward: Any, tokenizer: Any) 
         raise invalid_type(
             name, f"a {type(base).__name__}", "the input holds ids", f"one of {', '.join(NAMES)}, an id, or ids"
         )
+    if not 0 <= number <= torch.iinfo(x.dtype).max:
+        raise invalid_value(name, shown(number), f"the ids have dtype {x.dtype}", "an id that the embedding knows")
     kept = kept_ids(x, base, tokenizer)
     filled = torch.full_like(x if kept is not None else x[:1], number)
     return filled if kept is None else torch.where(kept, x, filled)
@@ -337,7 +340,11 @@ def _looked_up(inside: InputSite, lookups: Lookups, ids: tuple[Any, ...], count:
             b.expand(count, *b.shape[1:])[chosen.to(b.device)] if is_ids(x) and b is not None else x
             for b, x in zip(ids, inside.values, strict=True)
         )
-        looked, output = lookups.values_at(inside, values)
+        try:
+            looked, output = lookups.values_at(inside, values)
+        except IndexError as error:
+            given = "with ids that the model cannot look up"
+            raise invalid_value("baselines", given, str(error), "ids that the embedding knows") from error
         parts.append(looked)
         if count in {1, n} and lookups.otherwise:
             _warn_of_other_uses(inside, lookups, ids, looked, output)

@@ -386,3 +386,60 @@ def test_as_captum_with_all_samples_and_one_surrogate(name, x):
     found = explained(pellucid.attr, models.SkLearnLinearRegression())
     assert torch.allclose(found, explained(captum, theirs).double(), atol=1e-6)
     assert found.abs().min() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        ({"similarity_func": 0}, InvalidTypeError, "similarity_func is a int"),
+        ({"perturb_func": 0}, InvalidTypeError, "perturb_func is a int"),
+        ({"similarity_func": lambda *_, **__: None}, InvalidTypeError, "returned a NoneType"),
+        ({"similarity_func": lambda *_, **__: torch.ones(2)}, InvalidTypeError, "one weight"),
+        ({"similarity_func": lambda *_, **__: 10**400}, InvalidValueError, "weights are finite"),
+        ({"perturb_func": lambda *_, **__: slice(1)}, InvalidTypeError, "returned a slice"),
+        ({"perturb_func": lambda *_, **__: 2**64}, InvalidTypeError, "returned a int"),
+    ],
+)
+def test_functions_that_give_no_samples_or_weights(settings, error, words):
+    with pytest.raises(error, match=words):
+        Lime(lambda v: v.sum(1), **settings).attribute(torch.ones(2, 3), n_samples=6, seed=1)
+
+
+def test_inputs_without_dimensions_beside_their_examples():
+    x = torch.tensor([0.5, -2.0, 3.0], dtype=DOUBLE)
+    found = Lime(lambda v: 2 * v + 1, models.SkLearnLinearRegression()).attribute(x, seed=1)
+    assert torch.allclose(found, 2 * x, atol=1e-6)
+
+
+def test_standard_errors_are_those_of_fits_without_each_row(generator):
+    """Each row's influence times its residual in a fit without it, for the share of coalitions that was not drawn."""
+    rows, features = 20, 4
+    coalitions = torch.rand(rows, features, generator=generator) < 0.5
+    weights = torch.rand(rows, 1, generator=generator, dtype=DOUBLE) + 0.5
+    values = torch.randn(rows, 1, 1, generator=generator, dtype=DOUBLE)
+    found = fit_surrogates(coalitions, weights, values, EVERY, 0.25)
+    w = (weights / weights.sum())[:, 0]
+    z, y = coalitions.double(), values[:, 0, 0]
+    z, y = z - w @ z, y - w @ y
+
+    def fit(keep):
+        gram = z[keep].T @ (w[keep, None] * z[keep])
+        return torch.linalg.solve(gram, z[keep].T @ (w[keep] * y[keep]))
+
+    influence = w[:, None] * (z @ torch.linalg.inv(z.T @ (w[:, None] * z)))
+    total = torch.zeros(features, dtype=DOUBLE)
+    for i in range(rows):
+        left_out = y[i] - z[i] @ fit(torch.arange(rows) != i)
+        total += (influence[i] * left_out) ** 2
+    assert torch.allclose(found.errors[:, 0, 0], (0.75 * total).sqrt(), atol=1e-10)
+
+
+@pytest.mark.parametrize("hidden", [torch.inf, -torch.inf, torch.nan])
+def test_values_that_are_not_finite_take_no_part_in_distances(hidden):
+    """Padding counts as zero for the similarity, on both sides."""
+    x = torch.tensor([[0.5, -2.0, 3.0, hidden]], dtype=DOUBLE)
+    model = lambda v: torch.sin(v[:, :3]).prod(1)  # noqa: E731
+    base = torch.tensor([[0.1, 0.2, -0.3, hidden]], dtype=DOUBLE)
+    mask = torch.tensor([[0, 1, 2, 2]])
+    found = Lime(model, EVERY).attribute(x, base, feature_mask=mask)[:, :3]
+    assert torch.allclose(found, Lime(model, EVERY).attribute(x[:, :3], base[:, :3]), atol=1e-12)

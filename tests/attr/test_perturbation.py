@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pellucid
+from pellucid._core.masks import slices
 from pellucid.attr import FeatureAblation, FeaturePermutation, Occlusion, ShapleyValues, ShapleyValueSampling
 from pellucid.errors import ExpansionWarning, InvalidTypeError, InvalidValueError, NonFiniteWarning
 from tests.models import DOUBLE, GraphNet, TwoInputs, cnn, mlp
@@ -400,3 +401,35 @@ def test_refused_before_the_model_runs(method, arguments, error, words):
 def test_a_permuting_function_must_be_one():
     with pytest.raises(InvalidTypeError, match="perm_func"):
         FeaturePermutation(mlp(), 3)
+
+
+@pytest.mark.parametrize("result", [None, 1j, torch.ones(2), torch.ones(3, 2).to_sparse()])
+def test_functions_that_do_not_permute_inputs(result):
+    method = FeaturePermutation(lambda v: v.sum(1), perm_func=lambda x, mask: result)
+    with pytest.raises(InvalidTypeError, match="perm_func"):
+        method.attribute(torch.ones(3, 2))
+
+
+@pytest.mark.parametrize("build", [FeatureAblation, ShapleyValues])
+def test_masks_for_each_example_and_all_outputs_at_once(build, generator):
+    """Without a target, examples with features of their own get what each target alone gives."""
+    x = torch.randn(2, 5, dtype=DOUBLE, generator=generator)
+    mask = torch.tensor([[0, 0, 1, 2, 2], [2, 1, 0, 0, 1]])
+    method = build(mlp())
+    found = method.attribute(x, feature_mask=mask).reshape(2, 3, 5)
+    for c in range(3):
+        assert torch.allclose(found[:, c], method.attribute(x, target=c, feature_mask=mask), atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(2,), ((2,),)])
+def test_windows_for_a_tuple_of_one_input(shape, generator):
+    x = torch.randn(2, 5, dtype=DOUBLE, generator=generator)
+    (found,) = Occlusion(mlp()).attribute((x,), shape, 1, target=0)
+    assert torch.equal(found, Occlusion(mlp()).attribute(x, (2,), 1, target=0))
+
+
+def test_slices_of_a_budget():
+    assert [s.stop - s.start for s in slices(5, 2**30)] == [1] * 5
+    assert [s.stop - s.start for s in slices(5, 8, 16)] == [2, 2, 1]
+    assert slices(5, 0) == [slice(0, 5)]
+    assert slices(0, 8) == []

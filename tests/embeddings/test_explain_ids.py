@@ -222,6 +222,9 @@ REFUSED = [
     ({"inputs": torch.ones(2, 3), "tokenizer": tokenizer}, InvalidTypeError, "neither texts nor their ids"),
     ({"inputs": TEXTS, "tokenizer": tokenizer, "method": "gradient_shap"}, InvalidValueError, "one text at a time"),
     ({"inputs": "a", "tokenizer": tokenizer, "baselines": "empty"}, InvalidValueError, "no such baseline"),
+    ({"inputs": "a", "tokenizer": tokenizer, "baselines": -1}, InvalidValueError, "baselines is -1"),
+    ({"inputs": "a", "tokenizer": tokenizer, "baselines": 10**400}, InvalidValueError, "1329 bits"),
+    ({"inputs": "a", "tokenizer": tokenizer, "baselines": 10**6}, InvalidValueError, "cannot look up"),
     ({"inputs": "a", "tokenizer": tokenizer, "steps": 3}, InvalidTypeError, "steps"),
     ({"inputs": "a", "tokenizer": tokenizer, "method": "saliency", "baselines": "pad"}, InvalidTypeError, "baselines"),
 ]

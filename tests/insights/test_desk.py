@@ -14,7 +14,7 @@ from pellucid.insights.controls import controls_of
 from pellucid.insights.line import Cancelled
 from pellucid.insights.reading import read_body
 from pellucid.testing import fingerprint
-from tests.insights.shows import SHOWS, ask, doubled, halved, images, several, texts
+from tests.insights.shows import SHOWS, ask, doubled, halved, images, seeded, several, texts
 
 every_show = pytest.mark.parametrize("name", SHOWS)
 PLAIN = [info.name for info in pellucid.methods() if not info.needs_layer]
@@ -269,6 +269,45 @@ def test_a_cancelled_answer_ends_and_leaves_nothing(method):
     with pytest.raises(Cancelled):
         ask(shown.desk, "predictions", cancelled=lambda: True)
     assert fingerprint(exhibit.models[0], raw) == before
+
+
+def negated(x):
+    return x.neg_()
+
+
+class Writes(torch.nn.Module):
+    """A model in training mode that writes into its input, its buffers and its further argument."""
+
+    def __init__(self):
+        super().__init__()
+        self.drop = torch.nn.Dropout(0.5)
+        self.head = torch.nn.Linear(2, 2)
+        self.register_buffer("calls", torch.zeros(1))
+        self.double()
+
+    def forward(self, x, scale):
+        scale.mul_(2)
+        self.calls += 1
+        return self.head(self.drop(x.mul_(3)))
+
+
+def test_nothing_of_the_user_is_changed():
+    raw, scale, net = seeded(8, 2), seeded(8, seed=1), Writes()
+    feature = GeneralFeature(
+        "row", ["a", "b"], baseline_transforms=negated, input_transforms=negated, visualization_transform=negated
+    )
+    shown = AttributionVisualizer(net, ["n", "y"], feature, [Batch(raw, None, scale)])
+    before, state = (raw.clone(), scale.clone()), torch.get_rng_state()
+    kept = {name: value.clone() for name, value in net.state_dict().items()}
+    ask(shown.desk, "predictions")
+    ask(shown.desk, "thumbnails", examples=(0, 1))
+    ask(shown.desk, "explain", example=1, method="saliency", edits=(Edit(0, (0,), (9.0,)),))
+    result(ask(shown.desk, "explain", example=1, method="integrated_gradients"))
+    ask(shown.desk, "export", question=Question(2), form="json")
+    assert torch.equal(raw, before[0])
+    assert torch.equal(scale, before[1])
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, kept[name]) for name, value in net.state_dict().items())
 
 
 def test_values_that_are_not_finite_have_a_word_in_json():

@@ -117,6 +117,38 @@ def test_wrong_parts_are_told(make, error):
         make()
 
 
+def test_a_filter_by_an_unknown_class_is_refused():
+    with pytest.raises(InvalidValueError, match="'z'"):
+        images().visualize(FilterConfig(classes=["a", "z"]))
+
+
+def test_a_file_makes_no_more_predictions_than_it_shows():
+    rows = []
+
+    def model(x):
+        rows.append(len(x))
+        return torch.stack([x.sum(1), -x.sum(1)], 1)
+
+    data = [Batch(seeded(64, 2, seed=i), None) for i in range(20)]
+    shown = AttributionVisualizer(model, ["n", "y"], GeneralFeature("r", ["a", "b"]), data)
+    shown.to_html(methods=["saliency"], config=FilterConfig(num_examples=3))
+    assert rows.count(64) == 1
+
+
+def test_ranges_are_those_of_all_examples():
+    values = seeded(200, 3) * torch.tensor([1.0, -5.0, 0.0])
+    values[7, 0] = torch.inf
+    shown = AttributionVisualizer(
+        lambda x: x, ["n", "y", "z"], GeneralFeature("r", ["a", "b", "c"]), [Batch(values, None)]
+    )
+    shown.visualize(FilterConfig("saliency", num_examples=1))
+    known = shown.desk._exhibit.examples.range_of(0)
+    finite = values.where(values.isfinite(), 0.0)
+    assert torch.equal(known.low, finite.amin(0))
+    assert torch.equal(known.high, finite.amax(0))
+    assert known.whole.tolist() == [False, False, True]
+
+
 def test_several_baselines_can_be_chosen_by_name():
     def halved(x):
         return x / 2

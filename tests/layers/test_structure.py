@@ -495,3 +495,15 @@ def test_named_tuples_flow_on_as_such():
     net.unpack = lambda v: (seen.append(type(v)), unpack(v))[1]
     attr.LayerIntegratedGradients(net, net.packs).attribute(x, target=0)
     assert set(seen) == {Pair}
+
+
+def test_a_number_for_the_whole_batch_is_taken_from_each_example():
+    """What an example loses without a value that all share is its own: one result per example."""
+    layer = nn.Identity()
+
+    def model(x):
+        return layer(x.mean()) * x.sum(1)
+
+    x = torch.tensor([[1.0, 2.0], [3.0, 0.5]])
+    found = attr.LayerFeatureAblation(model, layer).attribute(x)
+    assert torch.allclose(found, x.mean() * x.sum(1))

@@ -111,6 +111,9 @@ def test_attempts_preprocessing_and_ones_own_correctness():
         ({"arg_min": math.inf}, InvalidValueError, "arg_min"),
         ({"num_attempts": 0}, InvalidValueError, "num_attempts"),
         ({"preproc_fn": 3}, InvalidTypeError, "preproc_fn"),
+        ({"mode": {}}, InvalidValueError, "mode"),
+        ({"arg_max": 10**400}, InvalidValueError, "1329 bits"),
+        ({"apply_before_preproc": X}, InvalidTypeError, "True or False"),
     ],
 )
 def test_searches_that_are_refused(settings, error, words):

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from pellucid._core.rules.vocabulary import LINEAR, MOVES
+from pellucid._core.rules import vocabulary
 
 from .asking import incompleteness, lifted
 
@@ -127,4 +128,39 @@ def test_a_sum_may_stand_elsewhere(name):
 
 
 def test_moves_are_linear():
-    assert MOVES <= LINEAR
+    assert vocabulary.MOVES <= vocabulary.LINEAR
+
+
+def weight(*shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+LINEAR = {
+    "conv1d": (lambda x: F.conv1d(x, weight(3, 2, 2)), (2, 4)),
+    "conv2d": (lambda x: F.conv2d(x, weight(3, 2, 2, 2), stride=2), (2, 4, 4)),
+    "conv3d": (lambda x: F.conv3d(x, weight(2, 1, 2, 2, 2)), (1, 3, 3, 2)),
+    "transposed1d": (lambda x: F.conv_transpose1d(x, weight(2, 3, 2)), (2, 4)),
+    "transposed2d": (lambda x: F.conv_transpose2d(x, weight(2, 3, 2, 2), stride=2), (2, 2, 3)),
+    "transposed3d": (lambda x: F.conv_transpose3d(x, weight(1, 2, 2, 2, 2)), (1, 2, 2, 2)),
+    "matmul": (lambda x: torch.matmul(x, weight(4, 3)), (2, 4)),
+    "matmul from the left": (lambda x: torch.matmul(weight(3, 2), x), (2, 4)),
+    "operator": (lambda x: x @ weight(4, 3), (4,)),
+    "mm": (lambda x: torch.mm(x, weight(4, 3)), (4,)),
+    "bmm": (lambda x: torch.bmm(x, weight(1, 4, 3).expand(len(x), 4, 3)), (2, 4)),
+    "addmm": (lambda x: torch.addmm(torch.zeros(3), x, weight(4, 3)), (4,)),
+}
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_every_linear_operation_is_a_sum_of_its_inputs(name):
+    """What cancels is told apart as in a dense layer of the same matrix, whichever operation forms the sum."""
+    operation, shape = LINEAR[name]
+    x, start = torch.randn(3, *shape), torch.randn(3, *shape)
+    units = torch.eye(x[0].numel()).reshape(-1, *shape)
+    matrix = operation(units).flatten(1).T
+    how = {"rule": "reveal_cancel"}
+    _, found = lifted(lambda v: torch.tanh(operation(v)).flatten(1), x, baselines=(start,), **how)
+    _, dense = lifted(lambda v: torch.tanh(F.linear(v.flatten(1), matrix)), x, baselines=(start,), **how)
+    torch.testing.assert_close(found.multipliers[0], dense.multipliers[0], rtol=1e-4, atol=1e-4)
+    _, rescaled = lifted(lambda v: torch.tanh(operation(v)).flatten(1), x, baselines=(start,))
+    assert float((found.multipliers[0] - rescaled.multipliers[0]).abs().max()) > 1e-3

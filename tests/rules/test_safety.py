@@ -9,6 +9,7 @@ import torch.utils.checkpoint
 from torch import nn
 
 from pellucid._core.rules import Choices, deep_lift_gradients
+from pellucid.attr import LRP, DeepLift, InputXGradient
 from pellucid.errors import UnsupportedModelError
 
 from .asking import incompleteness, lifted, weighted
@@ -327,3 +328,20 @@ def test_replacing_values_behind_autograd_is_refused():
 
     with pytest.raises(UnsupportedModelError, match=r"'data.__set__' at .*copy_"):
         lifted(model, torch.randn(3, 5))
+
+
+@pytest.mark.parametrize("build", [DeepLift, LRP])
+def test_an_error_of_the_model_arrives_after_one_attempt(build):
+    """Only writes that autograd forbids are attempted again, with more care."""
+    calls = []
+
+    def failing(x):
+        calls.append(1)
+        raise RuntimeError("the model failed")
+
+    with pytest.raises(RuntimeError, match="the model failed"):
+        build(failing).attribute(torch.ones(1, 3))
+    once = len(calls)
+    with pytest.raises(RuntimeError, match="the model failed"):
+        InputXGradient(failing).attribute(torch.ones(1, 3))
+    assert once == len(calls) - once

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import is_finite, is_number, shown
 from pellucid._core.estimators import EXACT_LIMIT, AllSubsets, DrawOrder, OrderMoments, SampledOrders, solve
 from pellucid._core.expansion import agree
 from pellucid._core.report import notify
@@ -39,10 +40,10 @@ class Effort:
 def accept_effort(n_samples: int, tolerance: float | None, max_evals: int | None) -> Effort:
     """Check how long to sample; ``n_samples`` and ``max_evals`` are checked counts."""
     if tolerance is not None:
-        if isinstance(tolerance, bool) or not isinstance(tolerance, int | float):
+        if not is_number(tolerance):
             raise invalid_type("tolerance", repr(tolerance), "it is a standard error", "a number > 0, or None")
-        if not 0 < tolerance < math.inf:
-            raise invalid_value("tolerance", repr(tolerance), "it is a standard error", "a number > 0, or None")
+        if not tolerance > 0 or not is_finite(tolerance):
+            raise invalid_value("tolerance", shown(tolerance), "it is a standard error", "a number > 0, or None")
     return Effort(n_samples, tolerance, max_evals)
 
 

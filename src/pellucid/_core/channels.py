@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from pellucid._core.checks import accept_choice
 from pellucid.errors import PellucidError, invalid_value
 
 _FIRST = (
@@ -32,8 +33,8 @@ LAYOUTS = ("channels_first", "channels_last")
 
 def accept_channels(layout: Any) -> None:
     """Check the name of a layout, or ``None``."""
-    if layout is not None and layout not in LAYOUTS:
-        raise invalid_value("layout", repr(layout), "there is no such layout", f"one of {', '.join(LAYOUTS)}, or None")
+    if layout is not None:
+        accept_choice("layout", layout, LAYOUTS, "there is no such layout, and None finds it out")
 
 
 def channels_first(value: Tensor, layout: str | None, layer: nn.Module) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core.arguments import Arguments
+from pellucid._core.checks import accept_dense, is_finite, is_number, shown
 from pellucid._core.output import Target, accept_target
 from pellucid._core.site import InputSite, Question
 from pellucid._core.structure import names_of
@@ -119,8 +119,7 @@ def _check_input(name: str, value: Any, any_dtype: bool) -> None:
             "inputs.float() if these are quantities; if they are ids (tokens, categories), call pellucid.explain, or"
             " pellucid.embed, which takes them to their embedding layer",
         )
-    if value.layout != torch.strided:
-        raise invalid_type(name, f"a tensor of layout {value.layout}", "it is not dense", "its to_dense()")
+    accept_dense(name, value)
     if value.dim() == 0:
         raise invalid_value(name, "a tensor without dimensions", "dimension 0 counts the examples", "x.reshape(1)")
     if value.shape[0] == 0:
@@ -243,12 +242,12 @@ def aligned(name: str, value: Any, inputs: tuple[Tensor, ...], template: Any) ->
 
 def _number_or_rows(name: str, value: Any, x: Tensor, any_values: bool = False) -> Tensor:
     if isinstance(value, int | float):
-        if not any_values and not math.isfinite(value):
-            raise invalid_value(name, str(value), "it is not finite", "a finite number")
+        if not is_finite(value) and not (any_values and isinstance(value, float)):
+            raise invalid_value(name, shown(value), "it is not finite", "a finite number")
         value = torch.tensor(value, dtype=torch.float64).reshape((1,) * x.dim()).to(x.device)
     elif not isinstance(value, Tensor):
         raise invalid_type(name, f"a {type(value).__name__}", "it is no baseline", "a number or a tensor")
-    elif value.is_complex():
+    elif accept_dense(name, value).is_complex():
         raise invalid_type(name, f"a tensor of dtype {value.dtype}", "inputs are real", "real values")
     elif value.device != x.device:
         given = f"on {value.device}"
@@ -258,9 +257,9 @@ def _number_or_rows(name: str, value: Any, x: Tensor, any_values: bool = False) 
         raise invalid_value(
             name, f"a tensor of shape {tuple(value.shape)}", f"the input has shape {tuple(x.shape)}", advice
         )
-    elif not any_values:
-        check_finite(name, value)
     base = _own(value).to(x.dtype)
+    if not any_values:
+        check_finite(name, base)
     if not x.is_floating_point() and not torch.equal(base.to(value.dtype), value):
         raise invalid_value(name, "not of whole numbers", f"the input has dtype {x.dtype}", f"values of {x.dtype}")
     return base
@@ -276,10 +275,10 @@ def accept_stdevs(stdevs: Any, inputs: tuple[Tensor, ...]) -> tuple[float, ...]:
     if len(values) != len(inputs):
         raise invalid_value("stdevs", f"a tuple of {len(values)}", f"there are {len(inputs)} inputs", "one per input")
     for name, value in zip(names_of("stdevs", stdevs if isinstance(stdevs, tuple) else None), values, strict=False):
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not is_number(value):
             raise invalid_type(name, f"a {type(value).__name__}", "it is no number", "a float, or one per input")
-        if not math.isfinite(value) or value < 0:
-            raise invalid_value(name, str(value), "a standard deviation is finite and not negative", "a float >= 0")
+        if not is_finite(value) or value < 0:
+            raise invalid_value(name, shown(value), "a standard deviation is finite and not negative", "a float >= 0")
     for name, value, x in zip(names_of("inputs", inputs), values, inputs, strict=True):
         if value and not x.is_floating_point():
             raise invalid_value("stdevs", str(value), f"{name} holds ids or truth values", "0.0, noise makes no id")

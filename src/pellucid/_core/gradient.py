@@ -260,4 +260,4 @@ def _each(change: Callable[[Tensor], Tensor], points: Points) -> Points:
 
 
 def _unflat(values: tuple[Tensor, ...], repeats: int) -> tuple[Tensor, ...]:
-    return tuple(v.reshape(repeats, -1, *v.shape[1:]) for v in values)
+    return tuple(v.reshape(repeats, len(v) // repeats, *v.shape[1:]) for v in values)

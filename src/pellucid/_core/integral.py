@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core import report
+from pellucid._core.checks import is_number
 from pellucid._core.combine import times_difference, total
 from pellucid._core.differentiation import Differentiation, plain_gradients
 from pellucid._core.door import accept_count
@@ -43,11 +44,11 @@ class Steps:
 
 def accept_steps(n_steps: int | Literal["auto"], method: str, tolerance: float) -> Steps:
     """Check the arguments of a quadrature."""
-    if n_steps != "auto":
+    if not isinstance(n_steps, str) or n_steps != "auto":
         quadrature(method, accept_count("n_steps", n_steps))
     elif method != "gausslegendre":
         raise invalid_value("method", repr(method), "n_steps='auto' chooses a nested rule itself", "no method")
-    elif not 0 < tolerance < 1:
+    elif not is_number(tolerance) or not 0 < tolerance < 1:
         raise invalid_value("tolerance", repr(tolerance), "it is relative", "a number between 0 and 1")
     return Steps(n_steps, method, tolerance)
 

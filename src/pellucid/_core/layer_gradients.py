@@ -301,6 +301,10 @@ def _check_divisible(multiples: Sequence[int], rows: int, examples: int) -> None
 def _by_row(tensors: Sequence[Tensor], rows: int) -> tuple[Tensor, ...]:
     """Give tensors one row per row of the pass."""
     return tuple(
-        t.reshape(rows, -1, *t.shape[1:]) if _multiple(t, rows) > 1 else t if _multiple(t, rows) else t.unsqueeze(0)
+        t.reshape(rows, len(t) // rows, *t.shape[1:])
+        if _multiple(t, rows) > 1
+        else t
+        if _multiple(t, rows)
+        else t.unsqueeze(0)
         for t in tensors
     )

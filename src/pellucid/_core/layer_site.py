@@ -90,7 +90,13 @@ class LayerSite:
         return self.wanted.names(self.calls)
 
     def structured(self, values: Sequence[Tensor]) -> Any:
-        """Give results per layer: summed over its calls, or a list of them."""
+        """Give results per layer: summed over its calls, or a list of them.
+
+        Where rows belong to no example, each of several results has the shape of the layer's value.
+        """
+        if not self.divisible and len(values[0]) > 1:
+            each = [v.reshape(len(v), *t.shape) for v, t in zip(values, self.natural, strict=True)]
+            return self.wanted.structured(self.calls, each)
         return self.wanted.structured(self.calls, self._unfolded(values))
 
     def answered(self, attributions: Sequence[Tensor]) -> Any:
@@ -100,7 +106,9 @@ class LayerSite:
 
     def _folded(self, natural: Sequence[Tensor]) -> tuple[Tensor, ...]:
         n = self.examples
-        return tuple(t if self.divisible and len(t) == n else t.reshape(n, -1, *t.shape[1:]) for t in natural)
+        if not self.divisible:
+            return tuple(t.unsqueeze(0) for t in natural)
+        return tuple(t if len(t) == n else t.reshape(n, len(t) // n, *t.shape[1:]) for t in natural)
 
     def _unfolded(self, values: Sequence[Tensor]) -> list[Tensor]:
         """Give values the shapes in which they flow, whatever the number of rows."""

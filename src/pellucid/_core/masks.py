@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import accept_dense
 from pellucid._core.door import aligned
 from pellucid.errors import invalid_type, invalid_value
 
@@ -167,6 +168,7 @@ def _checked(name: str, mask: Any, x: Tensor) -> Tensor:
         raise invalid_type(name, f"a {type(mask).__name__}", "it is no mask", "a tensor of feature ids")
     if mask.is_floating_point() or mask.is_complex():
         raise invalid_type(name, f"a tensor of dtype {mask.dtype}", "ids are integers", "mask.long()")
+    accept_dense(name, mask)
     missing = x.dim() - mask.dim()
     full = mask.reshape((1,) * missing + mask.shape) if missing >= 0 else mask
     if missing < 0 or any(m not in {1, size} for m, size in zip(full.shape, x.shape, strict=True)):

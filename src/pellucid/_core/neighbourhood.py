@@ -145,10 +145,11 @@ def feature_sums(features: Features, values: list[Tensor]) -> Tensor:
     examples = len(values[0])
     sums = torch.zeros(examples, features.count, dtype=torch.float64)
     for i, value in enumerate(values):
-        ids, flat = features.ids[i], value.reshape(examples, -1)
+        ids, size = features.ids[i], features.shapes[i].numel()
+        flat = value.reshape(examples, size)
         if ids is None:
-            sums[:, features.starts[i] : features.starts[i] + flat.shape[1]] += flat
+            sums[:, features.starts[i] : features.starts[i] + size] += flat
         else:
-            places = ids.cpu().expand(len(ids), *features.shapes[i]).reshape(len(ids), -1)
+            places = ids.cpu().expand(len(ids), *features.shapes[i]).reshape(len(ids), size)
             sums.scatter_add_(1, places.expand(examples, -1), flat)
     return sums

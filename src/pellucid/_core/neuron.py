@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core.layout import Called, Caught
-from pellucid._core.output import Target, select
+from pellucid._core.output import Target, accept_index, select
 from pellucid._core.taps import Place, tapped
 from pellucid.errors import PellucidError, invalid_type, invalid_value
 from pellucid.typing import ForwardFunction
@@ -88,18 +87,7 @@ def _accept_neuron(name: str, selector: Any) -> Neuron:
     parts = selector if isinstance(selector, tuple) else (selector,)
     if not parts:
         raise invalid_value(name, "an empty tuple", "it selects no neuron", "one index per dimension of the layer")
-    return Target(common=tuple(part if isinstance(part, slice) else _integer(name, part) for part in parts))
-
-
-def _integer(name: str, value: Any) -> int:
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return operator.index(value)
-    except TypeError:
-        raise invalid_type(
-            name, f"a {type(value).__name__}", "it is no index", "an int, a tuple of ints and slices, or a function"
-        ) from None
+    return Target(common=tuple(accept_index(part, name) for part in parts))
 
 
 def neuron_values(neuron: Neuron, calls: Sequence[Called], tensors: Sequence[Tensor], rows: int) -> Tensor:

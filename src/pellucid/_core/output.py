@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import LARGEST, accept_dense, shown
 from pellucid._core.structure import tensors_in
 from pellucid.errors import PellucidError, invalid_type, invalid_value
 
@@ -53,7 +54,7 @@ def accept_target(target: Any, examples: int, name: str = "target") -> Target:
     if isinstance(target, list):
         return _from_list(target, examples, name)
     if isinstance(target, tuple):
-        return Target(common=tuple(_index(part, f"{name}[{i}]") for i, part in enumerate(target)))
+        return Target(common=tuple(accept_index(part, f"{name}[{i}]") for i, part in enumerate(target)))
     return Target(common=(_integer(target, name),))
 
 
@@ -61,6 +62,7 @@ def _from_tensor(target: Tensor, examples: int, name: str) -> Target:
     given = f"a tensor of dtype {target.dtype} and shape {tuple(target.shape)}"
     if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
         raise invalid_type(name, given, "indices are integers", "class indices, for example target.long()")
+    accept_dense(name, target)
     if target.numel() == 1:
         return Target(common=(int(target.item()),))
     if target.dim() != 1 or target.shape[0] != examples:
@@ -96,15 +98,26 @@ def _from_list(target: list[Any], examples: int, name: str) -> Target:
     return Target(each=torch.tensor(rows, dtype=torch.long))
 
 
-def _index(value: Any, name: str) -> Index:
-    return value if isinstance(value, slice) else _integer(value, name)
+def accept_index(value: Any, name: str) -> Index:
+    """Check one part of an index: an int, or a slice of ints that goes upwards."""
+    if not isinstance(value, slice):
+        return _integer(value, name)
+    start, stop, step = (None if v is None else _integer(v, name) for v in (value.start, value.stop, value.step))
+    if step is not None and step < 1:
+        raise invalid_value(name, str(value), "a sum needs no other order", "a slice with a step of at least 1")
+    return slice(start, stop, step)
 
 
 def _integer(value: Any, name: str) -> int:
-    if isinstance(value, bool):
+    if isinstance(value, bool) or (isinstance(value, Tensor) and value.dtype == torch.bool):
         raise invalid_type(name, repr(value), "a truth value is no index", "an int")
+    if isinstance(value, Tensor):
+        accept_dense(name, value)
     try:
-        return operator.index(value)
+        index = operator.index(value)
+        if abs(index) > LARGEST:
+            raise invalid_value(name, shown(index), "no dimension is as large", "an index of the output")
+        return index
     except TypeError:
         raise invalid_type(
             name,
@@ -124,11 +137,11 @@ def output_tensor(output: Any) -> Tensor:
         The first floating-point tensor in the output's own order.
 
     Raises:
-        InvalidTypeError: if there is none.
+        InvalidTypeError: if there is none, or it is not dense.
     """
     for tensor in tensors_in(output):
         if tensor.is_floating_point():
-            return tensor
+            return accept_dense("the output of forward_func", tensor)
     kinds = sorted({str(t.dtype) for t in tensors_in(output)})
     held = f"holds only {', '.join(kinds)} tensors" if kinds else "holds no tensor"
     raise invalid_type(
@@ -160,7 +173,7 @@ def any_output(output: Any) -> Tensor:
     floating = [t for t in tensors if t.is_floating_point()]
     real = floating or [t.double() for t in tensors if not t.is_complex()]
     if real:
-        return real[0].detach()
+        return accept_dense("the output of forward_func", real[0]).detach()
     held = "complex tensors only" if tensors else "neither a tensor nor a number"
     raise invalid_type(
         "forward_func",
@@ -225,7 +238,8 @@ def _only_value(output: Tensor, name: str) -> Tensor:
 def _pick_common(output: Tensor, index: tuple[Index, ...], name: str) -> Tensor:
     for dim, part in enumerate(index, start=1):
         size = output.shape[dim]
-        if isinstance(part, int) and not -size <= part < size:
+        outside = not -size <= part < size if isinstance(part, int) else not range(*part.indices(size))
+        if outside:
             raise invalid_value(
                 name, _shown(Target(common=index)), _out_of(dim, size), f"an index from 0 to {size - 1}"
             )
@@ -278,9 +292,16 @@ class SelectedOutput:
     forward_func: Any
     key: str | int
 
+    def __post_init__(self) -> None:
+        """Check the key."""
+        if isinstance(self.key, bool) or not isinstance(self.key, str | int):
+            raise invalid_type("key", f"a {type(self.key).__name__}", "it finds no tensor", "a name or a position")
+
     def __call__(self, *args: Any) -> Tensor:
         """Run the wrapped function and return the chosen entry."""
         output = self.forward_func(*args)
+        if isinstance(output, Tensor):
+            raise invalid_value("key", shown(self.key), "the output is a single tensor", "the function itself")
         try:
             entry = output[self.key] if not isinstance(self.key, str) else _named(output, self.key)
         except (KeyError, IndexError, AttributeError, TypeError) as error:
@@ -297,7 +318,7 @@ def _named(output: Any, key: str) -> Any:
 def _no_entry(output: Any, key: str | int) -> PellucidError:
     return invalid_value(
         "key",
-        repr(key),
+        shown(key),
         f"the output (a {type(output).__name__}) has no tensor there",
         "the name of one of its tensors",
     )

@@ -9,8 +9,10 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import accept_dense
 from pellucid._core.forward import Perturbed
 from pellucid._core.masks import Features, slices
+from pellucid.errors import invalid_type
 
 PermuteFunction: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """From an input and a mask, True where a feature is, to the input with the feature permuted over the batch."""
@@ -88,8 +90,16 @@ class PermutedBy:
                 torch.default_generator.manual_seed(seed)
                 if x.is_cuda:
                     torch.cuda.default_generators[x.get_device()].manual_seed(seed)
-                found.append(self.function(x.clone(), mask) if bool(mask.any()) else x)
+                found.append(self._called(x, mask) if bool(mask.any()) else x)
         return tuple(found)
+
+    def _called(self, x: Tensor, mask: Tensor) -> Tensor:
+        permuted = self.function(x.clone(), mask)
+        if not isinstance(permuted, Tensor) or permuted.shape != x.shape:
+            shape = f" of shape {tuple(permuted.shape)}" if isinstance(permuted, Tensor) else ""
+            given = f"a function that returned a {type(permuted).__name__}{shape}"
+            raise invalid_type("perm_func", given, "it permutes inputs", f"one that returns shape {tuple(x.shape)}")
+        return accept_dense("the result of perm_func", permuted).to(x)
 
 
 def random_donors(count: int, examples: int, generator: torch.Generator) -> Tensor:
@@ -143,7 +153,7 @@ class PermutationLoss:
 
     def add(self, lost: Tensor) -> None:
         """Take in losses, shape (samples, *value_shape)."""
-        repeated = lost.reshape(-1, self.repeats, *lost.shape[1:])
+        repeated = lost.reshape(len(lost) // self.repeats, self.repeats, *lost.shape[1:])
         self._means.append(repeated.mean(1))
         if self.repeats > 1:
             self._errors.append(repeated.std(1) / self.repeats**0.5)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import accept_choice
 from pellucid.errors import invalid_value
 
 
@@ -75,7 +76,6 @@ RULES: dict[str, Callable[[int], tuple[Tensor, Tensor]]] = {
 }
 
 
-@functools.lru_cache(maxsize=32)
 def quadrature(method: str, n: int) -> tuple[Tensor, Tensor]:
     """Give nodes and weights of a rule with n points.
 
@@ -90,8 +90,11 @@ def quadrature(method: str, n: int) -> tuple[Tensor, Tensor]:
     Raises:
         InvalidValueError: for an unknown rule, or too few points for it.
     """
-    if method not in RULES:
-        raise invalid_value("method", repr(method), "there is no such quadrature", f"one of {', '.join(RULES)}")
+    return _cached(accept_choice("method", method, RULES, "there is no such quadrature"), n)
+
+
+@functools.lru_cache(maxsize=32)
+def _cached(method: str, n: int) -> tuple[Tensor, Tensor]:
     return RULES[method](n)
 
 

@@ -8,10 +8,12 @@ Draws are made on the CPU, so that every device sees the same ones.
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import LARGEST, accept_dense, shown
 from pellucid.errors import invalid_type, invalid_value
 
 _SEEDS = 2**63 - 1
@@ -42,13 +44,16 @@ def draw_seeds(count: int, generator: torch.Generator | None, seed: int | None) 
     return [int(value) for value in seeds.tolist()]
 
 
-def _first(seed: int | None) -> int:
+def _first(seed: Any) -> int:
     if seed is None:
         return int(torch.randint(_SEEDS, (1,)).item())
     try:
-        return operator.index(seed)
+        value = operator.index(accept_dense("seed", seed) if isinstance(seed, Tensor) else seed)
     except TypeError:
         raise invalid_type("seed", repr(seed), "it is no integer", "an int") from None
+    if not -LARGEST - 1 <= value <= 2 * LARGEST + 1:
+        raise invalid_value("seed", shown(value), "generators take 64 bits", "a smaller integer")
+    return value
 
 
 def generator_of(seed: int) -> torch.Generator:

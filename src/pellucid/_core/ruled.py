@@ -5,7 +5,7 @@ One instance lives as long as one call and keeps the certificate of every pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,13 @@ from pellucid._core.rules import (
     modified_gradients_of_each,
     relevances,
 )
+from pellucid._core.rules.deeplift_tables import deep_lift_table
+from pellucid.errors import invalid_type
+
+
+def _accept(name: str, value: Any, wanted: type, instead: str) -> None:
+    if not isinstance(value, wanted):
+        raise invalid_type(name, f"a {type(value).__name__}", "it says nothing about rules", instead)
 
 
 @dataclass
@@ -53,6 +60,11 @@ class PairedRules:
     certificates: list[Certificate] = field(default_factory=list)
     names: Sequence[str] = ()
     counted: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what was chosen."""
+        deep_lift_table(self.rule)
+        _accept("choices", self.choices, Choices, "Choices of pellucid.rules")
 
     def __call__(self, run: Run, chooses: tuple[Choose, ...], points: Points) -> tuple[Pass, ...]:
         """Run both passes of a pair."""
@@ -118,6 +130,12 @@ class Propagation:
     names: Sequence[str] = ()
     counted: bool = False
     audits: list[Audit] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Check what was chosen."""
+        _accept("composite", self.composite, Composite, "a composite of pellucid.lrp")
+        _accept("rules", self.rules, Mapping, "a mapping from modules, names or types to rules")
+        _accept("choices", self.choices, Choices, "Choices of pellucid.rules")
 
     def __call__(self, run: Run, chooses: tuple[Choose, ...], points: Points) -> tuple[Pass, ...]:
         """Run one pass per explained value, since rules keep what they received; the changes are these values."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
+from pellucid._core.checks import accept_dense, is_finite
 from pellucid._core.game import Coalitions, Game
 from pellucid._core.masks import slices
 from pellucid._core.neighbourhood import ExponentialKernel, draw_masks, share_of_all
@@ -167,7 +170,9 @@ class Neighbourhood:
                 for e, group in enumerate(groups):
                     original = like(game.question.template, [x[group] for x in inputs])
                     other = like(game.question.template, [v[k, group] for v in values])
-                    found[part.start + k, e] = float(self.similarity(original, other, interpretable, **self.keywords))
+                    found[part.start + k, e] = weight_from(
+                        self.similarity, original, other, interpretable, self.keywords
+                    )
         return checked_weights(found)
 
 
@@ -227,12 +232,35 @@ def draws(perturb: Callable[..., Any], inputs: Any, keywords: Mapping[str, Any])
         yield perturb(inputs, **keywords)
 
 
+def weight_from(
+    similarity: Callable[..., Any], original: Any, other: Any, representation: Any, keywords: Mapping[str, Any]
+) -> float:
+    """Call a similarity function of the user's, which gives one number."""
+    weight = similarity(original, other, representation, **keywords)
+    if isinstance(weight, Tensor):
+        one = weight.numel() == 1 and not accept_dense("the weight of similarity_func", weight).is_complex()
+    else:
+        one = isinstance(weight, numbers.Real)
+    if not one:
+        given = f"one that returned a {type(weight).__name__}"
+        raise invalid_type("similarity_func", given, "a sample has one weight", "one that returns a number")
+    return float(weight) if not isinstance(weight, int) or is_finite(weight) else math.inf
+
+
 def _coalition(sample: Any, players: int) -> Tensor:
-    found = torch.as_tensor(sample).detach().cpu().flatten()
+    try:
+        found = torch.as_tensor(sample)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        given = f"one that returned a {type(sample).__name__}"
+        raise invalid_type(
+            "perturb_func", given, "a sample holds zeros and ones", "one that returns tensors"
+        ) from error
+    shape = tuple(found.shape)
+    found = accept_dense("the sample of perturb_func", found).detach().cpu().flatten()
     if len(found) != players or not bool(((found == 0) | (found == 1)).all()):
         raise invalid_value(
             "perturb_func",
-            f"one that returned a sample of shape {tuple(torch.as_tensor(sample).shape)}",
+            f"one that returned a sample of shape {shape}",
             f"a sample says 0 or 1 for each of {players} features",
             "such a function, or LimeBase, which takes samples of any kind",
         )

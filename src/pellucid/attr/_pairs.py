@@ -33,6 +33,7 @@ class _Attributed:
         self.pairs = PerSample(question.site.examples, samples, question.inputs[0])
         self._multiply = multiply
         self._custom = custom
+        self._arity = 0 if custom is None else _arity(custom)
 
     def add(self, weights: Tensor, evaluated: Evaluated, examples: Tensor) -> None:
         """Take in a block of pairs."""
@@ -42,18 +43,18 @@ class _Attributed:
     def _combined(self, evaluated: Evaluated) -> tuple[Tensor, ...]:
         points, multipliers = evaluated.points, evaluated.gradients
         if self._custom is not None:
-            return _customised(self._custom, evaluated)
+            return _customised(self._custom, self._arity, evaluated)
         if not self._multiply:
             return multipliers
         return tuple(m.to(d.dtype) * d for m, d in zip(multipliers, points.displacements, strict=True))
 
 
-def _customised(custom: Combine, evaluated: Evaluated) -> tuple[Tensor, ...]:
+def _customised(custom: Combine, arity: int, evaluated: Evaluated) -> tuple[Tensor, ...]:
     """Call the user's function on rows: multipliers, and inputs and baselines if it takes them."""
     points = evaluated.points
     parts = (evaluated.gradients, points.values, points.references)
     rows = [tuple(v.flatten(0, 1) for v in part) for part in parts]
-    found = custom(*rows[: _arity(custom)])
+    found = custom(*rows[:arity])
     shapes = [v.shape for v in rows[0]]
     if not isinstance(found, tuple) or [getattr(v, "shape", None) for v in found] != shapes:
         raise invalid_type(
@@ -65,8 +66,14 @@ def _customised(custom: Combine, evaluated: Evaluated) -> tuple[Tensor, ...]:
     return tuple(f.detach().reshape(v.shape) for f, v in zip(found, points.values, strict=True))
 
 
-def _arity(custom: Combine) -> int:
-    parameters = inspect.signature(custom).parameters.values()
+def _arity(custom: Any) -> int:
+    if not callable(custom):
+        given = f"a {type(custom).__name__}"
+        raise invalid_type("custom_attribution_func", given, "it cannot be called", "a function, or None")
+    try:
+        parameters = inspect.signature(custom).parameters.values()
+    except ValueError:  # a function written in C that says nothing about its arguments
+        return 3
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return 3
     count = sum(p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD} for p in parameters)

@@ -16,7 +16,7 @@ from pellucid._core.forward import ForwardEvaluator, explained, perturbing
 from pellucid._core.output import any_output
 from pellucid._core.progress import Progress
 from pellucid._core.site import Question
-from pellucid.attr._local import checked_weights, draws
+from pellucid.attr._local import checked_weights, draws, weight_from
 from pellucid.errors import invalid_type, invalid_value
 
 _AT_ONCE = 64
@@ -100,7 +100,7 @@ class Perturbations:
             while part := list(islice(source, _AT_ONCE)):
                 pairs = [self._both(sample, original, keywords) for sample in part]
                 for perturbed, representation in pairs:
-                    weight = float(self.similarity(original, perturbed, representation, **keywords))
+                    weight = weight_from(self.similarity, original, perturbed, representation, keywords)
                     rows.append((representation.detach().cpu().reshape(-1), weight))
                 values.append(_values(evaluator, [_checked(perturbed, inputs) for perturbed, _ in pairs]))
         if not rows:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pellucid._core.checks import accept_choice
 from pellucid._core.combine import total
 from pellucid._core.door import accept_baselines, accept_forward, accept_inputs, accept_question
 from pellucid._core.gradient import evaluating
@@ -208,8 +209,7 @@ class LayerAttribution(_InsideAttribution):
         return _missed(question, start_point, given)
 
     def _wanted(self, at_input: bool, calls: str) -> Wanted:
-        if calls not in {"sum", "each"}:
-            raise invalid_value("calls", repr(calls), "a layer may be called several times", "'sum' or 'each'")
+        accept_choice("calls", calls, ("sum", "each"), "a layer may be called several times")
         return Wanted(self._place(at_input), calls == "each", isinstance(self.layer, list | tuple))
 
     def _at_layer(
@@ -241,7 +241,7 @@ class LayerAttribution(_InsideAttribution):
         {arguments}
 
         Returns:
-            Tensor of shape (N, C, *interpolate_dims).
+            Tensor of shape ``(N, C, *interpolate_dims)``.
 
         Raises:
             InvalidValueError: if mode or number of dimensions does not fit the attributions.

@@ -116,7 +116,7 @@ class DataLoaderAttribution(Attribution):
         {arguments}
 
         Returns:
-            For each explained element a tensor of shape (metrics, *shape of an example), in the structure of the
+            For each explained element a tensor of shape ``(metrics, *shape of an example)``, in the structure of the
             batches; with ``return_input_shape=False`` one tensor of shape (metrics, features).
 
         Raises:

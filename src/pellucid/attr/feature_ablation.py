@@ -222,7 +222,7 @@ def _neurons_first(rows: Tensors, count: int) -> Tensors:
 
 
 def _first_axis(rows: Tensor, count: int) -> Tensor:
-    return rows.reshape(-1, count, *rows.shape[1:]).transpose(0, 1)
+    return rows.reshape(len(rows) // count, count, *rows.shape[1:]).transpose(0, 1)
 
 
 def _ablated(setup: GameSetup, name: str, show_progress: bool) -> Any:

@@ -21,8 +21,8 @@ from pellucid.typing import ForwardFunction, LayerTensors, TargetLike, Tensors
 class LayerGradCam(LayerAttribution):
     """Where in a layer the evidence for an output lies: its channels, weighted with their mean gradients.
 
-    For a layer of shape (N, C, *places): ``sum over c of z_c * mean over places of dF/dz_c``. Law: where the rest of
-    the model is a global average pooling and a linear layer without bias, it sums over the places to the output.
+    For a layer of shape ``(N, C, *places)``: ``sum over c of z_c * mean over places of dF/dz_c``. Law: where the rest
+    of the model is a global average pooling and a linear layer without bias, it sums over the places to the output.
 
     Example:
         >>> import torch
@@ -40,8 +40,8 @@ class LayerGradCam(LayerAttribution):
     @documented(
         relu_attributions="Whether negative values are set to zero, as in the paper.",
         attr_dim_summation="Whether the channels are summed.",
-        layout="Which dimension holds the channels: 'channels_first' for (N, C, *places), 'channels_last' for"
-        " (N, *places, C) such as tokens; None finds out from the kind of layer and refuses to guess.",
+        layout="Which dimension holds the channels: 'channels_first' for ``(N, C, *places)``, 'channels_last'"
+        " for ``(N, *places, C)`` such as tokens; None finds out from the kind of layer and refuses to guess.",
     )
     def attribute(
         self,
@@ -62,8 +62,8 @@ class LayerGradCam(LayerAttribution):
         {arguments}
 
         Returns:
-            A map of shape (N, 1, *places), or (N, C, *places) without summation, whatever the layout; a tuple or
-            dictionary of maps if several tensors flow at the layer.
+            A map of shape ``(N, 1, *places)``, or ``(N, C, *places)`` without summation, whatever the layout; a tuple
+            or dictionary of maps if several tensors flow at the layer.
 
         {layer_raises}
         """

@@ -22,6 +22,7 @@ from pellucid.attr._pairwise import TOLERANCE, accept_budget, accept_state, per_
 from pellucid.attr._perturbations import Perturbations
 from pellucid.attr.attribution import PerturbationAttribution
 from pellucid.docstrings import documented
+from pellucid.errors import invalid_type
 from pellucid.typing import BaselineLike, ForwardFunction, MaskLike, TargetLike, Tensors
 
 SURROGATES = (
@@ -88,13 +89,13 @@ class LimeBase(PerturbationAttribution):
 
     @documented(
         interpretable_model=SURROGATES,
-        similarity_func="Function of (inputs, perturbed inputs, sample, **kwargs) that returns a weight >= 0.",
-        perturb_func="Function of (inputs, **kwargs) that returns a sample, or a generator of samples.",
+        similarity_func="Function of ``(inputs, perturbed inputs, sample, **kwargs)`` that returns a weight >= 0.",
+        perturb_func="Function of ``(inputs, **kwargs)`` that returns a sample, or a generator of samples.",
         perturb_interpretable_space="Whether samples are drawn in the interpretable space, shape (1, features), or are"
         " inputs.",
-        from_interp_rep_transform="Function of (sample, inputs, **kwargs) that returns inputs, if samples are"
+        from_interp_rep_transform="Function of ``(sample, inputs, **kwargs)`` that returns inputs, if samples are"
         " interpretable.",
-        to_interp_rep_transform="Function of (sample, inputs, **kwargs) that returns the representation, shape (1,"
+        to_interp_rep_transform="Function of ``(sample, inputs, **kwargs)`` that returns the representation, shape (1,"
         " features), if samples are inputs.",
     )
     def __init__(
@@ -192,11 +193,11 @@ class Lime(PerturbationAttribution):
 
     @documented(
         interpretable_model=SURROGATES + " By default Lasso(share=0.01).",
-        similarity_func="Function of (input, perturbed input, sample, **kwargs) that returns a weight >= 0, with the"
-        " keywords baselines, feature_mask and num_interp_features; by default"
+        similarity_func="Function of ``(input, perturbed input, sample, **kwargs)`` that returns a weight >= 0, with"
+        " the keywords baselines, feature_mask and num_interp_features; by default"
         " get_exp_kernel_similarity_function().",
-        perturb_func="Function of (inputs, **kwargs), with the same keywords, that returns a sample, or a generator of"
-        " samples: shape (1, features), 1 where a feature is there and 0 where not. All examples share them.",
+        perturb_func="Function of ``(inputs, **kwargs)``, with the same keywords, that returns a sample, or a generator"
+        " of samples: shape (1, features), 1 where a feature is there and 0 where not. All examples share them.",
     )
     def __init__(
         self,
@@ -211,6 +212,9 @@ class Lime(PerturbationAttribution):
         """
         super().__init__(forward_func)
         self.interpretable_model = accept_model(Lasso() if interpretable_model is None else interpretable_model)
+        for name, function in (("similarity_func", similarity_func), ("perturb_func", perturb_func)):
+            if function is not None and not callable(function):
+                raise invalid_type(name, f"a {type(function).__name__}", "it is called for each sample", "a function")
         self.similarity_func = ExponentialKernel() if similarity_func is None else similarity_func
         self.perturb_func = perturb_func
 

@@ -17,7 +17,7 @@ from pellucid._core.path import Line
 from pellucid._core.progress import progress
 from pellucid._core.reducers import Evaluated, WeightedSum
 from pellucid._core.ruled import Propagation, whole_audit, whole_certificate
-from pellucid._core.rules import NO_CHOICES, Choices, Composite, PropagationRule
+from pellucid._core.rules import NO_CHOICES, Choices, Composite, ModuleRules, PropagationRule
 from pellucid._core.rules.environment import uncompiled
 from pellucid._core.site import Question
 from pellucid._core.structure import wide
@@ -31,7 +31,7 @@ _TEXTS = {
     "verbose": "Whether the rule that each operation got is printed.",
     "composite": "Rules by kind of operation and by layer (pellucid.lrp); None is the epsilon rule with 1e-9.",
     "rules": "Rules by module, module name or module type; they precede the composite, as do rules set as"
-    " ``module.rule = ...`` on modules of the model, which stay there for the next call.",
+    " ``module.rule = rule`` on modules of the model, which stay there for the next call.",
     "audit": "Whether books are kept of what each operation absorbs (pellucid.recording).",
 }
 
@@ -108,9 +108,7 @@ class LRP(Attribution):
         """
         question = accept_question(uncompiled(self.forward_func), inputs, target, additional_forward_args, targets)
         cap = accept_optional_count("internal_batch_size", internal_batch_size)
-        found, deltas = propagated(
-            question, Propagation(composite or EPSILON, rules or {}, choices, audit), cap, verbose
-        )
+        found, deltas = propagated(question, Propagation(*_chosen(composite, rules), choices, audit), cap, verbose)
         answer = question.answer(found)
         return (answer, question.stacked(deltas)) if return_convergence_delta else answer
 
@@ -205,10 +203,14 @@ class LayerLRP(LayerAttribution):
             uncompiled(self.forward_func), inputs, target, additional_forward_args, targets, integers=True
         )
         _, question = self._at_layer(asked, attribute_to_layer_input, calls)
-        propagation = Propagation(composite or EPSILON, rules or {}, choices, audit, partial=True)
+        propagation = Propagation(*_chosen(composite, rules), choices, audit, partial=True)
         found, missed = propagated(question, propagation, None, verbose)
         answer = question.answer(found)
         return (answer, question.stacked(missed)) if return_convergence_delta else answer
+
+
+def _chosen(composite: Composite | None, rules: ModuleRules | None) -> tuple[Composite, ModuleRules]:
+    return EPSILON if composite is None else composite, {} if rules is None else rules
 
 
 def propagated(

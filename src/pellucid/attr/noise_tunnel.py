@@ -13,6 +13,7 @@ from torch import Tensor
 from pellucid._core import report
 from pellucid._core.arguments import repeat_keyword
 from pellucid._core.batching import RowLimit
+from pellucid._core.checks import accept_choice
 from pellucid._core.door import (
     accept_count,
     accept_distribution,
@@ -121,8 +122,7 @@ class NoiseTunnel(Attribution):
         """
         kwargs, nt_samples = self._renamed(kwargs, nt_samples)
         self._check_keywords(kwargs, draw_baseline_from_distrib)
-        if nt_type not in _STATISTICS:
-            raise invalid_value("nt_type", repr(nt_type), "there is no such statistic", f"one of {[*_STATISTICS]}")
+        accept_choice("nt_type", nt_type, _STATISTICS, "there is no such statistic")
         arguments = kwargs.get("additional_forward_args")
         question = accept_question(self.forward_func, inputs, kwargs.get("target"), arguments)
         noise = accept_stdevs(stdevs, question.inputs)
@@ -148,7 +148,7 @@ class NoiseTunnel(Attribution):
                     found, delta = found
                     deltas.append(delta.reshape(len(chosen), -1, delta.numel() // (len(chosen) * copies.examples)))
                 template, parts = found, found if isinstance(found, tuple) else (found,)
-                grid = tuple(p.reshape(len(chosen), -1, *p.shape[1:]) for p in parts)
+                grid = tuple(p.reshape(len(chosen), len(p) // len(chosen), *p.shape[1:]) for p in parts)
                 moments = Moments(tuple(g[0] for g in grid), multiply=False) if moments is None else moments
                 moments.add(torch.ones(len(chosen)), Evaluated(Points(()), grid), torch.arange(len(grid[0][0])))
                 bar.update(len(chosen))
@@ -176,7 +176,7 @@ class NoiseTunnel(Attribution):
         if "n_samples" not in kwargs or "n_samples" in self._parameters():
             return kwargs, nt_samples
         message = "NoiseTunnel's n_samples is now called nt_samples"
-        warnings.warn(message, DeprecationWarning, stacklevel=3)
+        warnings.warn(message, DeprecationWarning, stacklevel=4)
         return {k: v for k, v in kwargs.items() if k != "n_samples"}, kwargs["n_samples"]
 
     def _check_keywords(self, kwargs: dict[str, Any], draw_baselines: bool) -> None:

@@ -69,7 +69,7 @@ class ShapleyValues(PerturbationAttribution):
 
         Returns:
             Attributions in the structure of the inputs. Without a target, outputs of shape (N, C, ...) give
-            attributions of shape (N, C, ..., *features); one row if the function returns one value per batch.
+            attributions of shape ``(N, C, ..., *features)``; one row if the function returns one value per batch.
 
         Raises:
             InvalidTypeError: for arguments of a wrong type.
@@ -186,7 +186,7 @@ class ShapleyValueSampling(PerturbationAttribution):
 
         Returns:
             Attributions in the structure of the inputs. Without a target, outputs of shape (N, C, ...) give
-            attributions of shape (N, C, ..., *features); one row if the function returns one value per batch.
+            attributions of shape ``(N, C, ..., *features)``; one row if the function returns one value per batch.
 
         Raises:
             InvalidTypeError: for arguments of a wrong type.

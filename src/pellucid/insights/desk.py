@@ -108,14 +108,14 @@ def _predictions(exhibit: Exhibit, body: PredictionsBody, line: Line) -> None:
 
     def work() -> None:
         for start, scores, labels in exhibit.predictions(body.model):
-            if line.cancelled():
-                raise Cancelled
             rows = [
                 _row(start + place, label, score)
                 for place, (label, score) in enumerate(zip(labels, scores, strict=True))
             ]
             total = exhibit.examples.known if exhibit.examples.complete else None
             line.send({"kind": "predictions", "rows": rows, "total": total})
+            if line.cancelled():
+                raise Cancelled
         notes = [] if exhibit.examples.note is None else [exhibit.examples.note]
         line.send({"kind": "done", "total": exhibit.examples.known, "notes": notes})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from pellucid.insights.features import Feature
 
 MAX_BYTES = 1 << 30
 """Bytes of examples that are kept; what comes after them is left out."""
+ROWS = 64
+"""Examples that are measured at a time."""
+NOTHING = torch.zeros(1, 1)
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,17 @@ class Range:
     whole: Tensor
 
     @classmethod
-    def of(cls, values: Tensor) -> Range:
-        """Measure the columns of (N, F)."""
-        numbers = values.detach().double()
-        found = torch.where(numbers.isfinite(), numbers, torch.nan).nan_to_num(0.0)
+    def of(cls, values: Tensor, *, columns: bool) -> Range:
+        """Measure (N, ...), some examples at a time: each of their values by itself, or all together."""
+        parts = [
+            part.flatten(1) if columns and part.dim() > 1 else part.reshape(-1, 1) for part in torch.split(values, ROWS)
+        ]
+        return functools.reduce(cls.joined, [cls._of(part) for part in parts if part.numel()] or [cls._of(NOTHING)])
+
+    @classmethod
+    def _of(cls, values: Tensor) -> Range:
+        numbers = values.detach().cpu().double()
+        found = torch.where(numbers.isfinite(), numbers, 0.0)
         return cls(found.amin(0), found.amax(0), (found == found.round()).all(0))
 
     def joined(self, other: Range) -> Range:
@@ -147,10 +158,8 @@ class Examples:
 
     def _measure(self, batch: Batch) -> None:
         """Widen the ranges by what a batch holds."""
-        found = []
-        for feature, part in zip(self._features, batch.parts, strict=True):
-            columns = part.flatten(1) if feature.kind == "table" and part.dim() > 1 else part.reshape(-1, 1)
-            found.append(Range.of(columns if columns.numel() else torch.zeros(1, 1)))
+        pairs = zip(self._features, batch.parts, strict=True)
+        found = [Range.of(part, columns=feature.kind == "table") for feature, part in pairs]
         olds = self._ranges or found
         self._ranges = [old.joined(new) for old, new in zip(olds, found, strict=True)]
 

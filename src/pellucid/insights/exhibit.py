@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from pellucid._core.expansion import run_plain
+from pellucid._core.model import borrowed
+from pellucid._core.report import recording
 from pellucid.errors import invalid_value
 from pellucid.insights.configs import PageConfig
 from pellucid.insights.controls import Control, baseline_control
@@ -79,8 +81,11 @@ class Exhibit:
         return self._scorers[model](self._output(model, inputs, additional))
 
     def _output(self, model: int, inputs: tuple[Tensor, ...], additional: tuple[Any, ...]) -> Any:
-        with torch.no_grad():
-            return self.models[model](*inputs, *additional)
+        """Run a model on copies, and give it back as it was."""
+        forward = self.models[model]
+        others = tuple(a.clone() if isinstance(a, Tensor) else a for a in additional)
+        with recording(quiet=True), borrowed(forward, inputs[0].device):
+            return run_plain(lambda values: forward(*values, *others), inputs)
 
     def _scores(self, model: int, place: int) -> Iterator[tuple[int, list[Score]]]:
         """Score a batch, some examples at a time.

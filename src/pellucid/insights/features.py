@@ -52,9 +52,10 @@ class Feature:
 
     def inputs(self, raw: Tensor) -> Tensor:
         """Return the model's input for a batch of raw examples."""
-        for transform in self.transforms("input_transforms"):
-            raw = _rows(transform(raw), raw, f"input_transforms of {self.name}")
-        return raw
+        made = raw
+        for transform in self.transforms("input_transforms"):  # on copies, since some write into what they are given
+            made = _rows(transform(made.clone()), raw, f"input_transforms of {self.name}")
+        return made
 
     def baselines(self) -> dict[str, Transform]:
         """Return what makes baselines of the model's inputs, by name."""
@@ -70,7 +71,7 @@ class Feature:
         if not known:
             return None
         chosen = name if name in known else next(iter(known))
-        return _rows(known[chosen](inputs), inputs, f"the baseline {chosen} of {self.name}")
+        return _rows(known[chosen](inputs.clone()), inputs, f"the baseline {chosen} of {self.name}")
 
     def transforms(self, field: str) -> tuple[Transform, ...]:
         """Return one of the lists of transforms."""
@@ -79,7 +80,7 @@ class Feature:
 
     def shown(self, raw: Tensor) -> Any:
         """Return what is shown of one raw example."""
-        return raw if self.visualization_transform is None else self.visualization_transform(raw)
+        return raw if self.visualization_transform is None else self.visualization_transform(raw.clone())
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ class TextFeature(Feature):
     def shown(self, raw: Tensor) -> list[str]:
         """Return the tokens of one raw example."""
         if self.visualization_transform is not None:
-            return [str(token) for token in self.visualization_transform(raw)]
+            return [str(token) for token in self.visualization_transform(raw.clone())]
         if self.tokenizer is not None and raw.dim() == 1:
             return [str(token) for token in self.tokenizer.convert_ids_to_tokens(raw.tolist())]
         return [f"{value:g}" if raw.dim() == 1 else f"token {place}" for place, value in enumerate(raw.tolist())]

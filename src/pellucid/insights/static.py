@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -10,7 +11,7 @@ from typing import Any
 from pellucid.insights.asking import AboutBody, PredictionsBody, Question, ThumbnailsBody
 from pellucid.insights.bundle import page
 from pellucid.insights.desk import Desk
-from pellucid.insights.line import Line
+from pellucid.insights.line import Cancelled, Line
 
 
 def key_of(route: str, body: Any) -> str:
@@ -53,7 +54,7 @@ def static_page(desk: Desk, questions: Sequence[Question]) -> str:
     answers = {key_of("about", AboutBody()): [about]}
     for model in models:
         body = PredictionsBody(model)
-        answers[key_of("predictions", body)] = _chosen(events_of(desk, "predictions", body), examples)
+        answers[key_of("predictions", body)] = _predictions(desk, body, examples)
     for index in examples:
         one = ThumbnailsBody((index,))
         answers[key_of("thumbnails", one)] = events_of(desk, "thumbnails", one)
@@ -68,11 +69,17 @@ def _choice(question: Question) -> tuple[tuple[str, Any], ...]:
     return ("model", question.model), ("method", question.method), ("target", question.target)
 
 
-def _chosen(events: list[dict[str, Any]], examples: Sequence[int]) -> list[dict[str, Any]]:
-    """Keep the predictions of some examples."""
+def _predictions(desk: Desk, body: PredictionsBody, examples: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the predictions of some examples; no more than are needed are made."""
+    rows: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
     kept = set(examples)
-    rows = [row for event in events for row in event.get("rows", ()) if row["index"] in kept]
-    failed = [event for event in events if event["kind"] == "error"]
-    notes = [note for event in events for note in event.get("notes", ())]
-    done = {"kind": "done", "total": len(rows), "notes": notes}
-    return failed or [{"kind": "predictions", "rows": rows, "total": len(rows)}, done]
+
+    def take(event: dict[str, Any]) -> None:
+        rows.extend(row for row in event.get("rows", ()) if row["index"] in kept)
+        failed.extend([event] if event["kind"] == "error" else [])
+
+    with contextlib.suppress(Cancelled):
+        desk.answer("predictions", body, Line(take, lambda: len(rows) == len(kept)))
+    found = {"kind": "predictions", "rows": rows, "total": len(rows)}
+    return failed or [found, {"kind": "done", "total": len(rows), "notes": []}]

@@ -128,9 +128,7 @@ class AttributionVisualizer:
         self.config = PageConfig() if config is None else config
         given = accept_features(features)
         names = accept_classes(classes)
-        unknown = [name for name in self.config.filter.classes if name not in names]
-        if unknown:
-            raise invalid_value("classes", f"with {unknown[0]!r}", "there is no such class", f"some of {names}")
+        check_classes(self.config.filter, names)
         if isinstance(dataset, Batch) or not isinstance(dataset, Iterable):
             raise invalid_type("dataset", f"a {type(dataset).__name__}", "it gives no batches", "a list of Batch")
         examples = Examples(dataset, given, self.config.max_examples)
@@ -168,6 +166,7 @@ class AttributionVisualizer:
 
     def chosen(self, config: FilterConfig, model: int = 0) -> list[int]:
         """Return the numbers of the first examples that a filter lets pass."""
+        check_classes(config, self._exhibit.classes)
         found: list[int] = []
         for start, scores, labels in self._exhibit.predictions(model):
             for place, (score, label) in enumerate(zip(scores, labels, strict=True)):
@@ -303,6 +302,14 @@ def accept_features(features: Feature | Sequence[Feature]) -> tuple[Feature, ...
         given = "empty" if not many else f"with two of the name {max(names, key=names.count)!r}"
         raise invalid_value("features", given, "each input is one", "one feature for each input, with its own name")
     return many
+
+
+def check_classes(config: FilterConfig, names: Sequence[str]) -> None:
+    """Refuse a filter by classes that there are not."""
+    unknown = [name for name in config.classes if name not in names]
+    if unknown:
+        given, known = f"with {unknown[0]!r}", ", ".join(names) or "nothing, since there are no classes"
+        raise invalid_value("classes", given, "there is no such class", f"some of {known}")
 
 
 def accept_classes(classes: Sequence[str]) -> tuple[str, ...]:

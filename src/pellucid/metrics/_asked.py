@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import accept_dense
 from pellucid._core.door import accept_baselines, accept_optional_count
 from pellucid._core.site import Question
 from pellucid._core.structure import names_of
@@ -63,7 +64,7 @@ def accept_maps(attributions: Any, name: str = "attributions") -> tuple[Tensor, 
     for part, value in zip(names_of(name, attributions), given, strict=True):
         if not isinstance(value, Tensor):
             raise invalid_type(part, f"a {type(value).__name__}", "only tensors are scored", "a torch.Tensor")
-        if not value.is_floating_point():
+        if not accept_dense(part, value).is_floating_point():
             raise invalid_type(part, f"a tensor of dtype {value.dtype}", "attributions are real numbers", "floats")
         if value.dim() == 0 or len(value) == 0:
             raise invalid_value(part, f"of shape {tuple(value.shape)}", "dimension 0 counts the examples", "(N, ...)")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core.batching import row_bytes
+from pellucid._core.checks import accept_dense
 from pellucid.errors import invalid_type, invalid_value
 
 DRAWN_BYTES = 2**27
@@ -62,7 +63,7 @@ def accept_drawn(name: str, drawn: Any, inputs: tuple[Tensor, ...], copies: int)
             given = f"a function whose {name} have shape {tuple(value.shape)}"
             why = f"{copies} copies of {len(x)} examples were given to it"
             raise invalid_value("perturb_func", given, why, f"one that returns shape {wanted}")
-        if not all_finite(value):
+        if not all_finite(accept_dense(f"{name} of perturb_func", value)):
             given = f"a function whose {name} are not all finite"
             raise invalid_value("perturb_func", given, "their score would be NaN", "one that returns finite values")
     return tuple(value.detach() for value in found)

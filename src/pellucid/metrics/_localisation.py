@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pellucid._core import report
+from pellucid._core.checks import accept_dense
 from pellucid._core.door import accept_count
 from pellucid._core.structure import wide
 from pellucid.docstrings import documented
@@ -137,6 +138,7 @@ def _accept(attributions: Any, ground_truth: Any) -> tuple[Tensor, Tensor]:
     found = tuple(relevance.shape)
     if not isinstance(ground_truth, Tensor):
         raise invalid_type("ground_truth", f"a {type(ground_truth).__name__}", "it marks positions", "a bool tensor")
+    accept_dense("ground_truth", ground_truth)
     if ground_truth.dtype != torch.bool and bool(((ground_truth != 0) & (ground_truth != 1)).any()):
         given = f"a tensor of dtype {ground_truth.dtype} with other values than 0 and 1"
         raise invalid_value("ground_truth", given, "a position is inside or not", "ground_truth > 0, for example")

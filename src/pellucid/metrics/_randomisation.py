@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pellucid._core.checks import accept_choice
 from pellucid._core.door import accept_inputs, accept_question
 from pellucid._core.gradient import evaluating
+from pellucid._core.output import accept_target
 from pellucid._core.progress import progress
 from pellucid._core.random import draw_seeds, generator_of
 from pellucid._core.structure import wide
@@ -48,7 +50,7 @@ class Randomisation:
 @documented(
     **_SHARED,
     explanation_func="Explains a model: called with a copy of it, the inputs and kwargs, it returns attributions; for"
-    " example lambda m, x, **kw: Saliency(m).attribute(x, **kw).",
+    " example ``lambda m, x, **kw: Saliency(m).attribute(x, **kw)``.",
     order="cascading (from the last layer down, each staying random) or independent (one layer at a time).",
     layers="Names of the layers, in the order in which they are randomised; None takes all that have parameters, the"
     " last defined first.",
@@ -101,8 +103,7 @@ def parameter_randomisation(
     accept_function("explanation_func", explanation_func)
     examples = len(accept_inputs(inputs)[0])
     compare = similarity_named(similarity)
-    if order not in ORDERS:
-        raise invalid_value("order", repr(order), "there is no such order", f"one of {', '.join(ORDERS)}")
+    accept_choice("order", order, ORDERS, "there is no such order")
     seeds = draw_seeds(len(chosen), generator, seed)
     inner = twin(model)
     own = _values(explanation_func(model, inputs, **kwargs), absolute, examples)
@@ -182,10 +183,12 @@ def random_logit(
 
 def _classes(target: Any, examples: int) -> Tensor:
     """The explained class of each example, shape (N,)."""
-    given = torch.as_tensor(target) if isinstance(target, int | list) else target
-    if not isinstance(given, Tensor) or given.dim() > 1 or given.is_floating_point():
-        raise invalid_type("target", f"a {type(target).__name__}", "a class is replaced by another", "class indices")
-    return given.detach().cpu().long().reshape(-1).expand(examples)
+    accepted = accept_target(target, examples)
+    if accepted.each is not None and accepted.each.shape[1] == 1:
+        return accepted.each[:, 0].cpu()
+    if accepted.common is not None and len(accepted.common) == 1 and isinstance(accepted.common[0], int):
+        return torch.full((examples,), accepted.common[0])
+    raise invalid_type("target", f"a {type(target).__name__}", "a class is replaced by another", "class indices")
 
 
 def _values(explanation: Any, absolute: bool, examples: int) -> Tensor:

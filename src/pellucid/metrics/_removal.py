@@ -6,13 +6,13 @@ importances stand in an order that is drawn once and the same in every call.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import is_finite, is_number
 from pellucid._core.door import accept_count, accept_question
 from pellucid.docstrings import documented
 from pellucid.errors import invalid_type, invalid_value
@@ -252,7 +252,7 @@ def effective_complexity(
     """
     question = accept_question(model, inputs, target, additional_forward_args)
     asked = accept(question, attributions, baselines, feature_mask, max_examples_per_batch)
-    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < 1:
+    if not is_number(tolerance) or not 0 <= tolerance < 1:
         raise invalid_value("tolerance", repr(tolerance), "it is a share of a change", "a number from 0 to below 1")
     sizes = _steps(asked, n_steps)
     reference = asked.scoring.reference()
@@ -294,9 +294,9 @@ def share_sizes(fractions: Sequence[float], counts: Tensor) -> Tensor:
     if not fractions:
         raise invalid_value("fractions", "empty", "there is nothing to average", "at least one share")
     for i, share in enumerate(fractions):
-        if isinstance(share, bool) or not isinstance(share, int | float):
+        if not is_number(share):
             raise invalid_type(f"fractions[{i}]", f"a {type(share).__name__}", "it is a share", "a number")
-        if not (math.isfinite(share) and 0 < share <= 1):
+        if not (is_finite(share) and 0 < share <= 1):
             raise invalid_value(f"fractions[{i}]", str(share), "it is a share of the features", "above 0, at most 1")
     shares = torch.tensor([float(s) for s in fractions], dtype=torch.float64)
     return (shares * counts.cpu()[:, None] - 1e-9).ceil().long().to(counts.device)

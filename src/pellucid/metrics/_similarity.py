@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pellucid.errors import invalid_value
+from pellucid._core.checks import accept_choice
 
 
 def exact(value: Tensor) -> Tensor:
@@ -55,7 +55,4 @@ SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 def similarity_named(name: str) -> Callable[[Tensor, Tensor], Tensor]:
     """Find a measure of agreement by its name; each takes two tensors (N, values)."""
-    if not isinstance(name, str) or name not in SIMILARITIES:
-        known = ", ".join(SIMILARITIES)
-        raise invalid_value("similarity", repr(name), "there is no such measure", f"one of {known}")
-    return SIMILARITIES[name]
+    return SIMILARITIES[accept_choice("similarity", name, SIMILARITIES, "there is no such measure")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from pellucid._core import report
 from pellucid._core.arguments import repeat_keyword
 from pellucid._core.batching import rows_without_graph
+from pellucid._core.checks import is_finite, is_number
 from pellucid._core.door import accept_count, accept_inputs, accept_optional_count
 from pellucid._core.expansion import agree
 from pellucid._core.progress import progress
@@ -305,7 +305,7 @@ def _joined(parts: tuple[Tensor, ...]) -> Tensor:
 def _order(norm_ord: Any) -> float:
     if norm_ord == "fro":
         return 2.0
-    if isinstance(norm_ord, bool) or not isinstance(norm_ord, int | float):
+    if not is_number(norm_ord):
         raise invalid_type("norm_ord", repr(norm_ord), "it is no order of a norm", "a positive number, inf or 'fro'")
     if not norm_ord > 0:
         raise invalid_value("norm_ord", str(norm_ord), "norms have a positive order", "a positive number or inf")
@@ -313,8 +313,8 @@ def _order(norm_ord: Any) -> float:
 
 
 def _radius(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_number(value):
         raise invalid_type("perturb_radius", f"a {type(value).__name__}", "it is a distance", "a number >= 0")
-    if not (math.isfinite(value) and value >= 0):
+    if not (is_finite(value) and value >= 0):
         raise invalid_value("perturb_radius", str(value), "it is a distance", "a number >= 0")
     return float(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core.arguments import Arguments
+from pellucid._core.checks import accept_dense, is_finite, is_number, shown
 from pellucid._core.door import accept_forward, accept_inputs
 from pellucid._core.output import accept_target
 from pellucid._core.site import InputSite
@@ -61,11 +61,19 @@ class Asked:
 def accept_bound(name: str, value: Any) -> Any:
     """Check a bound as far as that is possible without inputs."""
     for part_name, part in zip(names_of(name, value), value if isinstance(value, tuple) else (value,), strict=True):
-        if isinstance(part, bool) or not isinstance(part, int | float | Tensor):
+        if not is_number(part) and not (isinstance(part, Tensor) and not part.is_complex()):
             raise invalid_type(part_name, f"a {type(part).__name__}", "it bounds numbers", "a number or a tensor")
-        if bool(torch.isnan(torch.as_tensor(part)).any()):
+        if isinstance(part, Tensor):
+            accept_dense(part_name, part)
+        if isinstance(part, int) and not is_finite(part):
+            raise invalid_value(part_name, shown(part), "no tensor holds it", "a number or an infinity")
+        if bool(torch.isnan(torch.as_tensor(_plain(part))).any()):
             raise invalid_value(part_name, "NaN", "nothing can be compared with it", "a number or an infinity")
     return value
+
+
+def _plain(bound: float | Tensor) -> float | Tensor:
+    return bound if isinstance(bound, Tensor) else float(bound)
 
 
 def _spread(name: str, bound: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -75,7 +83,7 @@ def _spread(name: str, bound: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, 
     names = names_of(name, bound) if isinstance(bound, tuple) else [name] * len(inputs)
     spread = []
     for part_name, value, x in zip(names, values, inputs, strict=True):
-        tensor = torch.as_tensor(value, dtype=x.dtype, device=x.device).detach()
+        tensor = torch.as_tensor(_plain(value), dtype=x.dtype, device=x.device).detach()
         _check_broadcast(part_name, tensor, x)
         spread.append(tensor)
     return tuple(spread)
@@ -105,6 +113,7 @@ def _accept_mask(mask: Any, inputs: tuple[Tensor, ...], template: Any) -> tuple[
     for name, value, x in zip(names_of("mask", mask), values, inputs, strict=True):
         if not isinstance(value, Tensor):
             raise invalid_type(name, f"a {type(value).__name__}", "it marks values", "a tensor of zeros and ones")
+        accept_dense(name, value)
         if not bool(((value == 0) | (value == 1)).all()):
             raise invalid_value(name, "a tensor with other values", "a value may change or not", "zeros and ones")
         _check_broadcast(name, value, x)
@@ -114,10 +123,10 @@ def _accept_mask(mask: Any, inputs: tuple[Tensor, ...], template: Any) -> tuple[
 
 def accept_size(name: str, value: Any) -> float:
     """Check a radius or a step: a finite number, not negative."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_number(value):
         raise invalid_type(name, f"a {type(value).__name__}", "it is a distance", "a number")
-    if not math.isfinite(value) or value < 0:
-        raise invalid_value(name, str(value), "a distance is finite and not negative", "a number >= 0")
+    if not is_finite(value) or value < 0:
+        raise invalid_value(name, shown(value), "a distance is finite and not negative", "a number >= 0")
     return float(value)
 
 
@@ -125,7 +134,7 @@ def accept_labels(target: Any, rows: int) -> Tensor:
     """Turn a target into the class of each row, shape (rows,), before it is known how many classes there are."""
     accepted = accept_target(target, rows)
     width = accepted.each.shape[1] if accepted.each is not None else len(accepted.common or ())
-    common = accepted.common[0] if accepted.common is not None else None
+    common = accepted.common[0] if accepted.common else None
     if width != 1 or isinstance(common, slice):
         raise invalid_value(
             "target", repr(target), "the correct class of each example is needed", "an int, a tensor (N,) or a list"

@@ -168,7 +168,7 @@ def _labels(target: Target, output: Tensor) -> Tensor | None:
     classes = output.shape[1]
     if target.each is not None and target.each.shape[1] == 1:
         return target.each[:, 0].to(output.device) % classes
-    common = target.common[0] if target.common is not None else None
+    common = target.common[0] if target.common else None
     if not isinstance(common, int) or len(target.common or ()) != 1:
         return None
     return torch.full((len(output),), common % classes, device=output.device)

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
+from pellucid._core.checks import accept_choice
 from pellucid._core.door import accept_count
 from pellucid._core.random import draw_seeds
 from pellucid.docstrings import documented
-from pellucid.errors import invalid_value
 from pellucid.robust._ascent import searches
 from pellucid.robust._asking import Bound, accept_size
 from pellucid.robust._classifier import ClassifierAttack
@@ -61,10 +61,7 @@ class APGD(ClassifierAttack):
         {arguments}
         """
         ClassifierAttack.__init__(self, forward_func, lower_bound, upper_bound)
-        if loss not in UNTARGETED and loss != TARGETED:
-            known = ", ".join([*UNTARGETED, TARGETED])
-            raise invalid_value("loss", repr(loss), "there is no such loss", f"one of {known}")
-        self.loss = loss
+        self.loss = accept_choice("loss", loss, (*UNTARGETED, TARGETED), "there is no such loss")
 
     @documented(target=CLASSES, n_restarts="Number of searches, each from another random point.")
     def perturb(

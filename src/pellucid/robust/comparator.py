@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import accept_keywords
 from pellucid._core.door import accept_count, accept_forward
 from pellucid.docstrings import documented
 from pellucid.errors import invalid_type, invalid_value
@@ -66,8 +68,8 @@ class AttackComparator:
     @documented(
         forward_func="The model: called with what preproc_fn returns (the inputs without one; a tuple is spread over"
         " its arguments) and the additional arguments.",
-        metric="A function of (model output, **arguments of evaluate) that returns a number, a tensor with one value"
-        " per example (or one row for the batch), or a tuple or named tuple of these.",
+        metric="A function of ``(model output, **arguments of evaluate)`` that returns a number, a tensor with one"
+        " value per example (or one row for the batch), or a tuple or named tuple of these.",
         preproc_fn="Turns inputs into what the model takes.",
     )
     def __init__(
@@ -112,7 +114,9 @@ class AttackComparator:
             InvalidValueError: if the name is taken.
         """
         _callable("attack", attack)
-        name = str(name or getattr(attack, "__name__", type(attack).__name__))
+        if name is not None and not isinstance(name, str):
+            raise invalid_type("name", f"a {type(name).__name__}", "results stand under it", "a str")
+        name = name or str(getattr(attack, "__name__", type(attack).__name__))
         if name in self.attacks or name == ORIGINAL:
             raise invalid_value("name", repr(name), "results of another attack stand under it", "another name")
         self.attacks[name] = AttackInfo(
@@ -120,8 +124,8 @@ class AttackComparator:
             name,
             accept_count("num_attempts", num_attempts),
             apply_before_preproc,
-            dict(attack_kwargs or {}),
-            tuple(additional_attack_arg_names or ()),
+            accept_keywords("attack_kwargs", attack_kwargs),
+            _accept_names(additional_attack_arg_names),
         )
 
     @documented(
@@ -188,7 +192,12 @@ class AttackComparator:
         self, trials: Trials, versions: list[tuple[str, Any]], kwargs: dict[str, Any], found: dict[str, list[Any]]
     ) -> None:
         for (name, _), output in zip(versions, trials.outputs([v for _, v in versions]), strict=True):
-            found[name].append(self.metric(output, **kwargs))
+            value = self.metric(output, **kwargs)
+            for part in value if isinstance(value, tuple) else (value,):
+                if not isinstance(part, Tensor | numbers.Real):
+                    given = f"a function that returned a {type(part).__name__}"
+                    raise invalid_type("metric", given, "means are taken", "one that returns numbers or tensors")
+            found[name].append(value)
 
     def _results(self, found: dict[str, list[Any]]) -> dict[str, Any]:
         results: dict[str, Any] = {ORIGINAL: found[ORIGINAL][0]}
@@ -215,6 +224,15 @@ class AttackComparator:
     def reset(self) -> None:
         """Forget the batches evaluated so far; the attacks stay."""
         self._totals = {}
+
+
+def _accept_names(names: Any) -> tuple[str, ...]:
+    if names is None:
+        return ()
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        given = f"a {type(names).__name__}"
+        raise invalid_type("additional_attack_arg_names", given, "it lists arguments of evaluate", "a list of names")
+    return tuple(names)
 
 
 def _callable(name: str, value: Any) -> Callable[..., Any]:

@@ -245,7 +245,7 @@ def _accept_attacks(attacks: Any) -> tuple[str, ...]:
         return tuple(ATTACKS)
     if not isinstance(attacks, tuple | list):
         raise invalid_type("attacks", f"a {type(attacks).__name__}", "it lists attacks", "a tuple of names")
-    unknown = [a for a in attacks if a not in ATTACKS]
+    unknown = [a for a in attacks if not isinstance(a, str) or a not in ATTACKS]
     if unknown or not attacks:
         raise invalid_value("attacks", repr(attacks), "not all are known", f"some of {', '.join(ATTACKS)}")
     return tuple(attacks)

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import accept_choice, accept_keywords, is_finite, is_number, shown
 from pellucid._core.door import accept_count, accept_forward
 from pellucid._core.structure import like
-from pellucid.docstrings import documented
+from pellucid.docstrings import accept_flag, documented
 from pellucid.errors import invalid_type, invalid_value
 from pellucid.robust._asking import class_labels
 from pellucid.robust._trials import Trials
@@ -41,7 +43,7 @@ class MinParamPerturbation:
             random numbers.
         preproc_fn: turns inputs into what the model takes.
         apply_before_preproc: whether the perturbation gets the inputs as given, or what preproc_fn makes of them.
-        correct_fn: tells from (model output, target=..., **correct_fn_kwargs) whether a prediction is correct: one
+        correct_fn: tells from ``(model output, target=..., **correct_fn_kwargs)`` whether a prediction is correct: one
             truth value for the batch, or one per example. Without it the largest score must be the target's.
 
     Example:
@@ -73,19 +75,22 @@ class MinParamPerturbation:
             value = getattr(self, name)
             if not callable(value) and (value is not None or name == "attack"):
                 raise invalid_type(name, f"a {type(value).__name__}", "it cannot be called", "a function")
+        if not isinstance(self.arg_name, str):
+            raise invalid_type("arg_name", f"a {type(self.arg_name).__name__}", "it names an argument", "a str")
         for name in ("arg_min", "arg_max", "arg_step"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            if not is_number(value):
                 raise invalid_type(name, f"a {type(value).__name__}", "values are numbers", "an int or a float")
-            if not math.isfinite(value):
-                raise invalid_value(name, str(value), "there would be no end", "a finite number")
+            if not is_finite(value):
+                raise invalid_value(name, shown(value), "there would be no end", "a finite number")
         if self.arg_step <= 0:
             raise invalid_value("arg_step", str(self.arg_step), "values go upwards", "a number > 0")
         if self.arg_max <= self.arg_min:
             raise invalid_value("arg_max", str(self.arg_max), f"arg_min is {self.arg_min}", "a larger number")
-        if str(self.mode).lower() not in {"linear", "binary"}:
-            raise invalid_value("mode", repr(self.mode), "there is no such search", "linear or binary")
+        mode = self.mode.lower() if isinstance(self.mode, str) else self.mode
+        accept_choice("mode", mode, ("linear", "binary"), "there is no such search")
         accept_count("num_attempts", self.num_attempts)
+        accept_flag("apply_before_preproc", self.apply_before_preproc)
 
     @property
     def values(self) -> list[float]:
@@ -130,17 +135,18 @@ class MinParamPerturbation:
             raise invalid_value(
                 "target", "None", "nothing says what is correct", "the correct classes, or a correct_fn"
             )
-        if self.correct_fn is None and correct_fn_kwargs:
+        own = accept_keywords("correct_fn_kwargs", correct_fn_kwargs)
+        if self.correct_fn is None and own:
             raise invalid_value(
-                "correct_fn_kwargs", repr(correct_fn_kwargs), "there is no correct_fn to take them", "a correct_fn too"
+                "correct_fn_kwargs", repr(own), "there is no correct_fn to take them", "a correct_fn too"
             )
-        settings = {**({} if target is None else {"target": target}), **(correct_fn_kwargs or {})}
+        settings = {**({} if target is None else {"target": target}), **own}
         trials = Trials(
             self.forward_func, additional_forward_args, accept_count("perturbations_per_eval", perturbations_per_eval)
         )
         prepared = inputs if self.preproc_fn is None else self.preproc_fn(inputs)
         source = inputs if self.apply_before_preproc else prepared
-        search = _Search(self, trials, source, attack_kwargs or {}, settings, per_example)
+        search = _Search(self, trials, source, accept_keywords("attack_kwargs", attack_kwargs), settings, per_example)
         if str(self.mode).lower() == "linear":
             search.linear()
         else:
@@ -213,15 +219,17 @@ class _Search:
     def _wrong(self, output: Any) -> Iterator[int]:
         """Numbers of the units whose prediction is not correct."""
         correct = self._correct(output)
+        given = f"a function that returned a {type(correct).__name__}"
         if self.rows is None:
-            return iter([] if bool(torch.as_tensor(correct).all()) else [0])
+            if not isinstance(correct, bool | int | float | np.bool_ | Tensor):
+                raise invalid_type("correct_fn", given, "it tells whether a prediction is correct", "a truth value")
+            return iter([] if bool(correct.all() if isinstance(correct, Tensor) else correct) else [0])
         if not isinstance(correct, Tensor) or correct.shape != (self.rows,):
-            raise invalid_type(
-                "correct_fn",
-                f"a function that returned a {type(correct).__name__}",
+            why, instead = (
                 "per_example asks about each example",
-                f"a function that returns a tensor of {self.rows} truth values",
+                f"one that returns a tensor of {self.rows} truth values",
             )
+            raise invalid_type("correct_fn", given, why, instead)
         return iter((~correct.bool()).nonzero()[:, 0].tolist())
 
     def _correct(self, output: Any) -> Any:

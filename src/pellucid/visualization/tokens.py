@@ -116,7 +116,7 @@ def tokens_html(
         targets: The names of the K targets.
         merge: Whether pieces are joined to words.
         limit: The magnitude that gets the full colour; by default that of the strongest word.
-        special: Tokens that stand for no text, beside those of the forms [CLS], <s> and <|end|>.
+        special: Tokens that stand for no text, beside those of the forms ``[CLS]``, ``<s>`` and ``<|end|>``.
 
     Returns:
         One paragraph for each target.

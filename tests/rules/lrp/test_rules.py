@@ -221,3 +221,25 @@ def test_half_precision_rules_stay_finite():
     for rule, _ in RULES.values():
         first = Composite("", (Assign(rule, first=True), Assign(Epsilon())))
         assert relevances(model, (x,), lambda y: y[:, 1], first).relevances[0].isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["epsilon", "gamma", "alpha2beta1", "zplus", "wsquare", "zbox"])
+def test_batch_norm_is_a_layer_of_a_diagonal_matrix(name):
+    """An elementwise weight and bias are a dense layer whose matrix has nothing beside its diagonal."""
+    rule, _ = RULES[name]
+    torch.manual_seed(4)
+    norm = nn.BatchNorm1d(3).double().eval()
+    norm.running_mean.copy_(torch.tensor([0.3, -0.5, 0.1]))
+    norm.running_var.copy_(torch.tensor([0.5, 2.0, 1.5]))
+    norm.weight.data.copy_(torch.tensor([1.2, -0.7, 0.4]))
+    norm.bias.data.copy_(torch.tensor([0.6, 0.2, -0.9]))
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    layer = nn.Linear(3, 3).double()
+    layer.weight.data.copy_(torch.diag(scale.detach()))
+    layer.bias.data.copy_((norm.bias - scale * norm.running_mean).detach())
+    x = torch.randn(4, 3, dtype=DOUBLE)
+    select = lambda y: y @ torch.tensor([1.0, -2.0, 0.5], dtype=DOUBLE)  # noqa: E731
+    composite = Composite("one rule", (Assign(rule, "batch_norm"), Assign(rule, "dense")))
+    found = relevances(norm, (x,), select, composite).relevances[0]
+    dense = relevances(layer, (x,), select, composite).relevances[0]
+    assert torch.allclose(found, dense, atol=1e-10)

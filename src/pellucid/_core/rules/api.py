@@ -71,7 +71,7 @@ class Choices:
     Args:
         rules: Rules by canonical name of an operation; they precede the method's.
         functions: Rules for `torch.autograd.Function` classes; None trusts the function's own backward.
-        override: The user's choice by operation and module, see registry.py.
+        override: The user's choice by operation and module, as by_module makes it.
     """
 
     rules: Mapping[str, Rule] = field(default_factory=dict)

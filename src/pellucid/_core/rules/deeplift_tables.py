@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pellucid._core.checks import accept_choice
 from pellucid._core.rules.attention import ATTENTION
 from pellucid._core.rules.carry import Pullback
 from pellucid._core.rules.deeplift import PRODUCT, RESCALE, SECANT
@@ -17,7 +18,7 @@ from pellucid._core.rules.revealcancel import REVEAL_CANCEL
 from pellucid._core.rules.softmax import SOFTMAX
 from pellucid._core.rules.table import Occurrence, Rule, RuleTable
 from pellucid._core.rules.vocabulary import Kind
-from pellucid.errors import UnsupportedModelError, invalid_value
+from pellucid.errors import UnsupportedModelError
 
 
 def _refuse(occurrence: Occurrence) -> Pullback:
@@ -63,7 +64,5 @@ REVEAL_CANCEL_TABLE = replace(
 def deep_lift_table(rule: str, *, strict: bool = False) -> RuleTable:
     """Return the table of a named rule."""
     tables = {"rescale": RESCALE_TABLE, "reveal_cancel": REVEAL_CANCEL_TABLE}
-    if rule not in tables:
-        raise invalid_value("rule", repr(rule), "it names no rule of DeepLIFT", " or ".join(map(repr, tables)))
-    table = tables[rule]
+    table = tables[accept_choice("rule", rule, tables, "it names no rule of DeepLIFT")]
     return table if not strict else replace(table, fallback=Rule("refused", _refuse))

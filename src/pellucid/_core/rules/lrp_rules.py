@@ -29,15 +29,15 @@ class PropagationRule(ABC):
     """Base of every rule.
 
     Example:
+        >>> import torch
+        >>> from pellucid.attr import LRP
+        >>> from pellucid.lrp import Assign, Composite, PropagationRule
         >>> class Doubled(PropagationRule):
         ...     def propagate(self, site, gradient):
         ...         return 2 * site.pull(gradient)
-        >>> import torch
-        >>> from pellucid._core.rules.lrp import relevances
-        >>> from pellucid._core.rules.lrp_composites import Assign, Composite
         >>> layer, x = torch.nn.Linear(3, 1, bias=False), torch.tensor([[1.0, -2.0, 0.5]])
-        >>> result = relevances(layer, (x,), lambda y: y[:, 0], Composite("own", (Assign(Doubled()),)))
-        >>> torch.allclose(result.relevances[0].sum(1), 2 * result.outputs)
+        >>> relevance = LRP(layer).attribute(x, target=0, composite=Composite("own", (Assign(Doubled()),)))
+        >>> torch.allclose(relevance.sum(1), 2 * layer(x)[:, 0])
         True
     """
 

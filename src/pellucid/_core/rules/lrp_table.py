@@ -30,7 +30,7 @@ from pellucid._core.rules.lrp_composites import CONVOLUTION, DENSE
 from pellucid._core.rules.lrp_graph import Nature, Pull, is_gate, reads_inputs
 from pellucid._core.rules.lrp_rules import PropagationRule
 from pellucid._core.rules.lrp_site import Channel, Site
-from pellucid._core.rules.normalisation import NORMALISATION_PLANS, NORMALISATIONS, statistics
+from pellucid._core.rules.normalisation import NORMALISATION_PLANS, NORMALISATIONS, has_constant_weights, statistics
 from pellucid._core.rules.precision import at_least_single
 from pellucid._core.rules.recurrent import cell_step, unrolled
 from pellucid._core.rules.recurrent_cells import CELLS
@@ -162,7 +162,7 @@ class Treatment:
         return self._native(occurrence)
 
     def _normalisation(self, occurrence: Occurrence) -> Pullback | None:
-        if len(occurrence.operands) > 1:
+        if not has_constant_weights(occurrence.call):
             return self._unknown(occurrence)
         function = _with_constant_scale(occurrence.call)
         return self._pull(occurrence, function, "normalisation with constant scale")

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid._core.rules.call import Call
+from pellucid._core.rules.call import Call, Slot
 from pellucid._core.rules.carry import Gradients, Pullback
 from pellucid._core.rules.path import integrate
 from pellucid._core.rules.precision import at_least_single
@@ -44,10 +44,15 @@ class Plan:
     weight: Tensor | None
 
 
+def has_constant_weights(call: Call) -> bool:
+    """Tell whether only what is normalised depends on the model's inputs, and neither weights nor biases do."""
+    return len(call.operands) == 1 and isinstance(call.argument(0, "input"), Slot)
+
+
 def _rule(plan_of: Callable[[Call], Plan], compute: Callable[[Call], Tensor | None] | None = None) -> Rule:
     def linearise(occurrence: Occurrence) -> Pullback:
         call, reference = occurrence.pair
-        if len(call.operands) > 1:
+        if not has_constant_weights(call):
             return integrate(occurrence)
         plan = plan_of(call)
         if call.kept is not None and reference.kept is not None:
@@ -62,10 +67,12 @@ def _rule(plan_of: Callable[[Call], Plan], compute: Callable[[Call], Tensor | No
 
 def _layer_norm_keeping_statistics(call: Call) -> Tensor | None:
     """Run a layer norm in the form that also returns the mean and the factor that normalises."""
-    (x, *others), shape = call.operands, call.argument(1, "normalized_shape")
+    x, shape = call.operands[0], call.argument(1, "normalized_shape")
     constants = [call.argument(2, "weight"), call.argument(3, "bias")]
+    if not has_constant_weights(call) or call.autocast is not None:
+        return None
     dtypes = {x.dtype, *(one.dtype for one in constants if one is not None)}
-    if others or call.autocast is not None or dtypes not in ({torch.float32}, {torch.float64}):
+    if dtypes not in ({torch.float32}, {torch.float64}):
         return None
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     weight, bias = constants

@@ -31,14 +31,13 @@ def visible(kind: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
     Example:
         >>> import torch
-        >>> from pellucid._core.rules import deep_lift_gradients
+        >>> from pellucid.attr import DeepLift
+        >>> from pellucid.rules import visible
         >>> @visible("unary")
         ... def cube(x):
         ...     return x**3
-        >>> one = torch.ones(1, 1)
-        >>> result = deep_lift_gradients(cube, (2 * one,), (one,), lambda y: y[:, 0])
-        >>> result.multipliers[0].item()  # (8 - 1) / (2 - 1)
-        7.0
+        >>> DeepLift(cube).attribute(torch.full((1, 1), 2.0), 1.0, target=0)  # 8 - 1
+        tensor([[7.]])
 
     Args:
         kind: ``"linear"``, ``"unary"`` (elementwise), ``"product"`` (multilinear), ``"convex"`` or

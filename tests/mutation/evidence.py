@@ -1,0 +1,76 @@
+"""Which tests reach a line, and how long they take: recorded by ``make test``."""
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from coverage import CoverageData
+
+from tests.mutation.mutants import Mutant
+
+PER_TEST, PER_FILE = 0.01, 0.25
+"""Seconds that a test takes beside its own, and its file to be imported."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run of the tests told.
+
+    Attributes:
+        seconds: duration of each test that passed, by its address.
+        reached: for each file the tests that reached each line.
+    """
+
+    seconds: dict[str, float]
+    reached: dict[Path, dict[int, list[str]]]
+
+    @classmethod
+    def read(cls, coverage: Path, report: Path, files: list[Path]) -> "Evidence":
+        """Read a coverage file with contexts and a report in JUnit's format."""
+        seconds = {}
+        for case in ElementTree.parse(report).getroot().iter("testcase"):
+            if len(case) == 0 and " at 0x" not in case.get("name", ""):  # passed, and has the same name next time
+                place = case.get("classname", "").replace(".", "/")
+                seconds[f"{place}.py::{case.get('name')}"] = float(case.get("time", "0"))
+        data = CoverageData(str(coverage))
+        data.read()
+        reached = {}
+        for path in files:
+            lines = data.contexts_by_lineno(str(path))
+            reached[path] = {
+                line: [name for c in contexts if (name := c.rpartition("|")[0]) in seconds]
+                for line, contexts in lines.items()
+            }
+        return cls(seconds, reached)
+
+    def tests_for(self, path: Path, mutant: Mutant, budget: float) -> list[str]:
+        """Choose the fastest tests that reach a mutant's lines, of many kinds before many of a kind.
+
+        What runs while a module is imported belongs to no test: then those that reach the function, or the file.
+        """
+        lines = self.reached[path]
+        spans = [mutant.lines, mutant.function or mutant.lines, (1, 10**6)]
+        for first, last in spans:
+            names = {name for line, found in lines.items() if first <= line <= last for name in found}
+            if names:
+                return self._fastest(names, budget)
+        return []
+
+    def _fastest(self, names: set[str], budget: float) -> list[str]:
+        kinds = defaultdict(list)
+        for name in sorted(names, key=lambda n: (self.seconds[n], n)):
+            kinds[re.sub(r"\[.*", "", name)].append(name)
+        ranked = sorted((rank, self.seconds[n], n) for group in kinds.values() for rank, n in enumerate(group))
+        chosen: list[str] = []
+        total, opened = 0.0, set()
+        for _, seconds, name in ranked:
+            file = name.partition("::")[0]
+            cost = seconds + PER_TEST + PER_FILE * (file not in opened)
+            if chosen and total + cost > budget:
+                continue
+            chosen.append(name)
+            opened.add(file)
+            total += cost
+        return chosen
