@@ -55,7 +55,7 @@ RULE_BASED = {
         f"{LRP}conservation.py::test_bias_free_nets_conserve",
         f"{LRP}conservation.py::test_the_audit_accounts_for_every_share",
     ),
-    "a delta of custom attributions": (f"{ATTR}against_captum.py::test_custom_attribution_functions",),
+    "a delta of custom attributions": ("tests/differential/test_special_cases.py::test_custom_attribution_functions",),
     "patches that stay for the whole process": (
         f"{CONTRACT}residue.py::test_residue",
         f"{CONTRACT}residue.py::test_the_fingerprint_sees",
@@ -65,10 +65,9 @@ RULE_BASED = {
 PATHS = {
     "trapezoid weights that do not sum to one": (
         f"{CORE}quadrature.py::test_weights_sum_to_one_and_nodes_lie_on_the_path",
-        f"{ATTR}against_captum.py::test_a_deliberate_difference_trapezoid",
+        "tests/differential/test_special_cases.py::test_a_deliberate_difference_trapezoid",
     ),
     "conductance without its ends": (
-        f"{LAYERS}differences.py::test_conductance",
         f"{LAYERS}seed_figures.py::test_layer_conductance_is_exact",
         f"{CONTRACT}completeness.py::test_completeness",
     ),
@@ -145,14 +144,8 @@ LAYERS_AND_NEURONS = {
         f"{LAYERS}calls.py::test_sum_is_the_sum_of_each",
         f"{LAYERS}calls.py::test_both_calls_are_values_of_the_rest",
     ),
-    "the axis of channels among tokens": (
-        f"{LAYERS}errors.py::test_tokens_take_the_right_axes",
-        f"{LAYERS}differences.py::test_grad_cam_of_tokens",
-    ),
-    "an empty tensor instead of an error": (
-        f"{LAYERS}errors.py::test_guided_grad_cam_with_maps_that_do_not_fit",
-        f"{LAYERS}differences.py::test_guided_grad_cam_that_does_not_fit",
-    ),
+    "the axis of channels among tokens": (f"{LAYERS}errors.py::test_tokens_take_the_right_axes",),
+    "an empty tensor instead of an error": (f"{LAYERS}errors.py::test_guided_grad_cam_with_maps_that_do_not_fit",),
     "a target that is applied twice": (
         f"{LAYERS}perturbation.py::test_the_target_is_applied_once",
         f"{LAYERS}perturbation.py::test_a_target_per_example_with_as_many_classes_as_examples",

@@ -403,61 +403,6 @@ def test_a_permuting_function_must_be_one():
         FeaturePermutation(mlp(), 3)
 
 
-# -- Captum
-
-
-def of_two(attr, method, **arguments):
-    """Our result and Captum's, as tuples."""
-    captum = pytest.importorskip("captum.attr")
-    model, inputs = arguments.pop("model"), arguments.pop("inputs")
-    found = [getattr(module, method)(model).attribute(inputs, **arguments) for module in (attr, captum)]
-    return [tuple(p.double() for p in (part if isinstance(part, tuple) else (part,))) for part in found]
-
-
-CAPTUM_SUMS = 1e-6
-"""Captum sums windows and orders in float32."""
-
-
-COMPARED = {
-    "ablation": ("FeatureAblation", {"target": 1}),
-    "ablation, a target each": ("FeatureAblation", {"target": [2, 0, 1]}),
-    "ablation, all outputs": ("FeatureAblation", {}),
-    "ablation, mask": ("FeatureAblation", {"target": 1, "feature_mask": torch.tensor([[0, 1, 1, 5, 0]])}),
-    "ablation, mask each": ("FeatureAblation", {"target": 1, "feature_mask": torch.arange(15).reshape(3, 5) % 4}),
-    "occlusion": ("Occlusion", {"target": 1, "sliding_window_shapes": (3,), "strides": 2}),
-    "occlusion, all outputs": ("Occlusion", {"sliding_window_shapes": (2,)}),
-    "shapley": ("ShapleyValues", {"target": 1, "feature_mask": torch.tensor([[0, 1, 2, 3, 0]])}),
-    "shapley, all outputs": ("ShapleyValues", {"feature_mask": torch.tensor([[0, 1, 2, 1, 0]])}),
-}
-
-
-@pytest.mark.parametrize("name", COMPARED)
-def test_as_captum(name, x, base):
-    method, arguments = COMPARED[name]
-    ours, theirs = of_two(pellucid.attr, method, model=mlp(), inputs=x, baselines=base, **arguments)
-    assert ours[0].shape == theirs[0].shape
-    assert torch.allclose(ours[0], theirs[0], atol=1e-7 if method == "FeatureAblation" else CAPTUM_SUMS)
-
-
-def test_as_captum_with_features_over_several_inputs(x, generator):
-    other = torch.rand(3, 2, 2, dtype=DOUBLE, generator=generator)
-    masks = torch.tensor([[0, 0, 1, 2, 2]]), torch.tensor([[[1, 3], [3, 3]]])
-    for method in ("FeatureAblation", "ShapleyValues"):
-        given = {"model": TwoInputs(), "inputs": (x, other), "target": 1, "feature_mask": masks}
-        for a, b in zip(*of_two(pellucid.attr, method, **given), strict=True):
-            assert torch.allclose(a, b, atol=1e-7 if method == "FeatureAblation" else CAPTUM_SUMS)
-
-
-def test_permutation_as_captum(x):
-    captum = pytest.importorskip("captum.attr")
-
-    def rolled(v, where):
-        return torch.where(where, v.roll(1, 0), v)
-
-    ours = FeaturePermutation(mlp(), rolled).attribute(x, 1, n_repeats=1)
-    assert torch.allclose(ours, captum.FeaturePermutation(mlp(), rolled).attribute(x, 1), atol=1e-7)
-
-
 @pytest.mark.parametrize("result", [None, 1j, torch.ones(2), torch.ones(3, 2).to_sparse()])
 def test_functions_that_do_not_permute_inputs(result):
     method = FeaturePermutation(lambda v: v.sum(1), perm_func=lambda x, mask: result)

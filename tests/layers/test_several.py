@@ -106,6 +106,7 @@ def test_lists_of_layers_with_deltas():
     found, deltas = attr.LayerLRP(net, [net.act1, net.act2]).attribute(x, 1, return_convergence_delta=True)
     for f, delta in zip(found, deltas, strict=True):
         assert torch.allclose(f.sum(1) + delta, net(x)[:, 1], atol=1e-12)
+        assert torch.allclose(attr.LayerLRP.compute_convergence_delta(f, net(x)[:, 1]), delta, atol=1e-14)
 
 
 def test_a_list_of_targets_stays_one_per_example():

@@ -162,6 +162,8 @@ class LayerLRP(LayerAttribution):
         """
         super().__init__(model, layer)
 
+    compute_convergence_delta = staticmethod(LRP.compute_convergence_delta)  # type: ignore[assignment]  # it has no start
+
     @documented(**_TEXTS)
     def attribute(
         self,

@@ -54,7 +54,8 @@ _SHARED = {
     " of the inputs (in their structure) and of kwargs that returns attributions, a tensor or a tuple.",
     "perturb_radius": "How far a value may be moved, in the units of the inputs.",
     "n_perturb_samples": "Number of perturbed copies of each example.",
-    "max_examples_per_batch": "Rows per call of explanation_func at most; None leaves the choice to the library.",
+    "max_examples_per_batch": "Rows per call of explanation_func at most, but one copy of the batch at least; None"
+    " leaves the choice to the library.",
     "kwargs": "Arguments of explanation_func. target, baselines, additional_forward_args and feature_mask with one row"
     " per example follow the copies.",
     "generator": "... It moves the inputs; a random explanation_func draws for itself.",

@@ -1,0 +1,1 @@
+"""Pellucid and Captum 0.9.0 side by side: names, arguments, values, and what differs on purpose."""
