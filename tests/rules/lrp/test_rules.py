@@ -160,6 +160,16 @@ def test_relevance_of_inner_zeros_is_refused_with_line_and_remedy():
         )
 
 
+def test_a_layer_takes_no_relevance_of_its_zeros():
+    """What it was sent it would drop: a rule for layers looks at gradients only."""
+    first, second = nn.Linear(5, 6).double(), nn.Linear(6, 2).double()
+    with torch.no_grad():
+        first.weight[2], first.bias[2] = 0.0, 0.0
+    composite = Composite("", (Assign(Epsilon(), first=True), Assign(Flat())))
+    with pytest.raises(UnsupportedModelError, match=r"(?s)Flat\(\) at 'linear'.*values that are zero"):
+        relevances(lambda x: second(first(x)), (examples((5,), 2),), lambda y: y[:, 1], composite)
+
+
 def test_scaled_inputs_are_no_selection():
     layer = nn.Linear(4, 2).double()
     x = torch.tensor([[0.0, 1, 2, 3]], dtype=DOUBLE)

@@ -252,7 +252,7 @@ def quantile(
     share = {
         "linear": place - low,
         "midpoint": (high - low) / 2,
-        "lower": 0 * place,
+        "lower": torch.zeros_like(place),
         "higher": (high - low) * 1.0,
     }.get(interpolation, place.round() - low)
     ordered = flat.sort(axis)[0].movedim(axis, -1)
