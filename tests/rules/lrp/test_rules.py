@@ -253,3 +253,20 @@ def test_batch_norm_is_a_layer_of_a_diagonal_matrix(name):
     found = relevances(norm, (x,), select, composite).relevances[0]
     dense = relevances(layer, (x,), select, composite).relevances[0]
     assert torch.allclose(found, dense, atol=1e-10)
+
+
+@pytest.mark.parametrize("function", [torch.xlogy, torch.fmod])
+def test_a_function_of_two_explained_values_has_no_rule(function):
+    """Both get gradient times value, and the certificate names the function."""
+    generator = torch.Generator().manual_seed(5)
+    x = torch.rand(3, 4, dtype=DOUBLE, generator=generator) + 0.5
+    first, second = torch.rand(2, 4, 3, dtype=DOUBLE, generator=generator)
+
+    def net(v):
+        return function(v @ first, v @ second)
+
+    found = relevances(net, (x,), lambda y: y[:, 1], Composite("", (Assign(Epsilon(0.0)),)))
+    leaf = x.clone().requires_grad_()
+    gradient = torch.autograd.grad(net(leaf)[:, 1].sum(), leaf)[0]
+    torch.testing.assert_close(found.relevances[0], gradient * x)
+    assert [entry.split()[0] for entry in found.certificate.unknown] == [function.__name__]

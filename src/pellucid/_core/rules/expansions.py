@@ -259,7 +259,7 @@ def quantile(
     found = ordered[..., low] * (1 - share) + ordered[..., high] * share
     found = found.movedim(-1, 0)
     if keepdim:
-        shape[axis if dim is not None else 0] = 1
+        shape[axis] = 1
         found = found.reshape(-1, *shape)
     return found if levels.dim() else found[0]
 
