@@ -115,3 +115,16 @@ def test_noise_is_added_to_no_ids():
             NoiseTunnel(method).attribute(ids, target=0)
     with pytest.raises(InvalidValueError, match="noise makes no id"):
         LayerGradientShap(model, embedding).attribute(ids, ids * 0, target=0, stdevs=0.1)
+
+
+def test_two_samples_have_a_standard_error_and_one_has_none():
+    x, given = torch.rand(3, 4, dtype=DOUBLE), {"target": 1, "stdevs": 0.5, "seed": 2}
+    with pellucid.recording() as report, warnings.catch_warnings():
+        warnings.simplefilter("ignore", SamplingWarning)
+        NoiseTunnel(Saliency(mlp(4))).attribute(x, nt_samples=2, abs=False, **given)
+        assert report.standard_error[0].shape == x.shape
+        assert (report.standard_error[0] > 0).all()
+    with pellucid.recording() as report, warnings.catch_warnings():
+        warnings.simplefilter("ignore", SamplingWarning)
+        NoiseTunnel(Saliency(mlp(4))).attribute(x, nt_samples=1, abs=False, **given)
+    assert report.standard_error is None

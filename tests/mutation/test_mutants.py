@@ -51,6 +51,16 @@ def test_what_is_changed():
     assert any(before.startswith("raise") and after == "pass" for before, after in found)
 
 
+def test_tolerances_and_graphics_cards_are_left_alone():
+    found = changes(
+        "if x > 1e-9 * y:\n    torch.cuda.set_rng_state(z, 0)\nif x <= 8 * torch.finfo(d).eps or x > 0.5:\n    pass"
+    )
+    assert not any(after.startswith(("x >=", "x < ")) and "0.5" not in after for _, after in found)
+    assert ("1e-09", "1.000000002") in found
+    assert ("x > 0.5", "x >= 0.5") in found
+    assert not any("cuda" in before and not before.startswith("if") for before, _ in found)
+
+
 def test_what_nobody_notices_is_left_alone():
     for before, _ in changes(SOURCE):
         assert "1 + 1" not in before or before.startswith(("raise", "if"))

@@ -130,6 +130,10 @@ PAIRS = {
         lambda v: torch.clamp(v[:, :3], min=torch.tanh(v[:, 3:])),
         lambda v: torch.maximum(v[:, :3], v[:, 3:].tanh()),
     ),
+    "low by place": (
+        lambda v: torch.clamp(v[:, :3], torch.tanh(v[:, 3:])),
+        lambda v: torch.maximum(v[:, :3], v[:, 3:].tanh()),
+    ),
     "between": (
         lambda v: torch.clamp(v[:, :2], v[:, 2:4] - 1, v[:, 4:] + 1),
         lambda v: torch.minimum(torch.maximum(v[:, :2], v[:, 2:4] - 1), v[:, 4:] + 1),

@@ -106,3 +106,12 @@ def test_hypernetwork_weights_are_attributed():
     _, result = lifted(run, x, w, baselines=start)
     attributed = sum((m * (a - b)).sum() for m, a, b in zip(result.multipliers, (x, w), start, strict=True))
     torch.testing.assert_close(attributed, (result.outputs - result.reference_outputs).sum(), rtol=1e-12, atol=0)
+
+
+def test_a_rectifier_at_rest_passes_nothing():
+    """Where the value is zero in both passes, the rule is the gradient, which is zero as torch's."""
+    net = KINDS["rnn_relu"](2, 3, bias=False, batch_first=True)
+    zero = torch.zeros(1, 2, 2)
+    _, found = lifted(lambda v: net(v)[0] + v.sum(2, keepdim=True), zero, baselines=(zero,))
+    _, expected = lifted(lambda v: v.sum(2, keepdim=True) * torch.ones(3), zero, baselines=(zero,))
+    assert torch.equal(found.multipliers[0], expected.multipliers[0])

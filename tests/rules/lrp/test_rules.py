@@ -19,6 +19,7 @@ from pellucid._core.rules.lrp_rules import (
     ZBox,
     ZPlus,
 )
+from pellucid._core.rules.lrp_site import stabilised
 from pellucid.errors import InvalidTypeError, InvalidValueError, UnsupportedModelError
 from tests.rules.lrp import definitions as define
 
@@ -175,6 +176,14 @@ def test_scaled_inputs_are_no_selection():
     x = torch.tensor([[0.0, 1, 2, 3]], dtype=DOUBLE)
     with pytest.raises(UnsupportedModelError, match="MulBackward0"):
         relevances(lambda x: layer(3 * x), (x,), lambda y: y[:, 1], Composite("", (Assign(WSquare()),)))
+
+
+def test_denominators_move_away_from_zero_along_themselves():
+    real = torch.tensor([2.0, -2.0, 0.0], dtype=DOUBLE)
+    torch.testing.assert_close(stabilised(real, 0.5), torch.tensor([2.5, -2.5, 0.5], dtype=DOUBLE))
+    phase = torch.polar(torch.ones(3, dtype=DOUBLE), torch.tensor([0.3, 2.0, -2.5], dtype=DOUBLE))
+    torch.testing.assert_close(stabilised(2 * phase, 0.5), 2.5 * phase)
+    torch.testing.assert_close(stabilised(0 * phase, 0.5), torch.full_like(phase, 0.5))
 
 
 def test_pass_keeps_relevance_also_at_zeros():
