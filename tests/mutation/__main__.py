@@ -1,12 +1,13 @@
 """``python -m tests.mutation``: how many small errors in ``pellucid/_core`` does a test notice?"""
 
 import contextlib
+import hashlib
 import importlib
 import math
 import os
-import random
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,7 +16,7 @@ import click
 import torch
 
 from tests.mutation.evidence import Evidence
-from tests.mutation.mutants import mutants
+from tests.mutation.mutants import Mutant, mutants
 from tests.mutation.trial import notices
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,17 @@ def module_of(path: Path) -> str:
     """Dotted name of a file under ``src``."""
     parts = path.relative_to(ROOT / "src").with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def drawn(everything: list[tuple[Path, Mutant]], seed: int) -> list[tuple[Path, Mutant]]:
+    """Put mutants into a random order that a change of other code does not change, so that samples stay comparable."""
+    seen: Counter[str] = Counter()
+    order = []
+    for path, mutant in everything:
+        words = f"{seed} {path.relative_to(ROOT)} {mutant.before} -> {mutant.after}"
+        order.append(hashlib.sha256(f"{words} {seen[words]}".encode()).digest())
+        seen[words] += 1
+    return [everything[i] for i in sorted(range(len(order)), key=order.__getitem__)]
 
 
 @click.command()
@@ -57,7 +69,7 @@ def main(count: int, seed: int, only: str, budget: float, coverage: Path, report
     files = sorted(p for p in CORE.rglob("*.py") if only in str(p))
     sources = {path: path.read_text() for path in files}
     everything = [(path, mutant) for path in files for mutant in mutants(sources[path])]
-    chosen = random.Random(seed).sample(everything, min(count, len(everything)))
+    chosen = drawn(everything, seed)[:count]
     evidence = Evidence.read(coverage, report, files)
     begin, noticed, survivors = time.monotonic(), 0, []
     for path, mutant in chosen:

@@ -146,6 +146,10 @@ PAIRS = {
         lambda v: F.pairwise_distance(v[:, :3], v[:, 3:]),
         lambda v: ((v[:, :3] - v[:, 3:] + 1e-6) ** 2).sum(1).sqrt(),
     ),
+    "distance of each of three": (
+        lambda v: F.pairwise_distance(v.reshape(-1, 3, 2), v.cos().reshape(-1, 3, 2)),
+        lambda v: ((v - v.cos() + 1e-6) ** 2).reshape(-1, 3, 2).sum(2).sqrt(),
+    ),
     "sum of distances": (
         lambda v: F.pairwise_distance(v[:, :3], v[:, 3:], p=1.0, keepdim=True),
         lambda v: torch.linalg.vector_norm(v[:, :3] - v[:, 3:] + 1e-6, 1, 1, True),
@@ -162,6 +166,10 @@ PAIRS = {
         )
         for how in ("linear", "midpoint", "lower", "higher", "nearest")
     },
+    "quantiles of the middle": (
+        lambda v: torch.quantile(v.reshape(-1, 3, 2), 0.25, dim=1, keepdim=True),
+        lambda v: v.reshape(-1, 3, 2).sort(1).values[:, :2].mean(1, keepdim=True),
+    ),
     "gate": (lambda v: F.glu(v, 1), lambda v: v[:, :3] * torch.sigmoid(v[:, 3:])),
 }
 
