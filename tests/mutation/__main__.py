@@ -53,7 +53,7 @@ def drawn(everything: list[tuple[Path, Mutant]], seed: int) -> list[tuple[Path, 
 @click.option("--count", default=300, help="Number of mutants.")
 @click.option("--seed", default=0, help="Of the sample.")
 @click.option("--only", default="", help="Only files whose path holds this.")
-@click.option("--budget", default=16.0, help="Seconds that the chosen tests of a mutant are expected to take.")
+@click.option("--budget", default=12.0, help="Seconds that the chosen tests of a mutant are expected to take.")
 @click.option("--coverage", default=ROOT / ".coverage", type=Path, help="Coverage data with a context per test.")
 @click.option("--report", default=ROOT / "build" / "tests.xml", type=Path, help="Durations of the tests.")
 @click.option("--show", is_flag=True, help="Print every mutant, not only the survivors.")
@@ -77,7 +77,7 @@ def main(count: int, seed: int, only: str, budget: float, coverage: Path, report
         for seconds in (budget / 8, budget):  # most changes are noticed at once
             tests = [name for name in evidence.tests_for(path, mutant, seconds) if name not in tried]
             tried.update(tests)
-            limit = 20 + 5 * sum(evidence.seconds[t] for t in tests)
+            limit = 10 + 3 * sum(evidence.seconds[t] for t in tests)
             by = notices(module_of(path), path, mutant.number, tests, limit) if tests else None
             if by is not None:
                 break

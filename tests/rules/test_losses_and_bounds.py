@@ -79,6 +79,14 @@ NORMS = {
         lambda v: F.layer_norm(FIXED, (3,), None, v[0, 3:].exp()),
         lambda v: standardised(FIXED, 1e-5) + v[0, 3:].exp(),
     ),
+    "group, all": (
+        lambda v: F.group_norm(v.reshape(-1, 2, 3), 2, v[0, :2].exp(), v[0, 2:4], 1e-3).flatten(1),
+        lambda v: (standardised(v.reshape(-1, 2, 3), 1e-3) * v[0, :2, None].exp() + v[0, 2:4, None]).flatten(1),
+    ),
+    "group, weight": (
+        lambda v: F.group_norm(FIXED.T.reshape(1, 3, 4).expand(4, 3, 4), 3, doubled(v)).flatten(1),
+        lambda v: (standardised(FIXED.T, 1e-5) * doubled(v)[:, None]).expand(4, 3, 4).flatten(1),
+    ),
     "root mean square, all": (
         lambda v: F.rms_norm(v[:, :3], (3,), doubled(v), 1e-3),
         lambda v: standardised(v[:, :3], 1e-3, centred=False) * doubled(v),
