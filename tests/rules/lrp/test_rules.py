@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pellucid._core.rules.api import Choices
 from pellucid._core.rules.lrp import relevances
 from pellucid._core.rules.lrp_composites import Assign, Composite
 from pellucid._core.rules.lrp_rules import (
@@ -20,6 +21,7 @@ from pellucid._core.rules.lrp_rules import (
     ZPlus,
 )
 from pellucid._core.rules.lrp_site import stabilised
+from pellucid._core.rules.table import Rule
 from pellucid.errors import InvalidTypeError, InvalidValueError, UnsupportedModelError
 from tests.rules.lrp import definitions as define
 
@@ -279,3 +281,21 @@ def test_a_function_of_two_explained_values_has_no_rule(function):
     gradient = torch.autograd.grad(net(leaf)[:, 1].sum(), leaf)[0]
     torch.testing.assert_close(found.relevances[0], gradient * x)
     assert [entry.split()[0] for entry in found.certificate.unknown] == [function.__name__]
+
+
+def test_an_override_of_the_users_goes_first():
+    """Its rule is the one that is used, and where it has none, the method's is."""
+
+    def override(operation, kind, modules):
+        return Rule("doubled", lambda _: lambda gradients: (2 * gradients[0],)) if operation == "tanh" else None
+
+    torch.manual_seed(1)
+    layer, x = nn.Linear(4, 3).double(), examples((4,), 6)
+    composite = Composite("", (Assign(Epsilon(0.1)),))
+    found = relevances(lambda v: torch.tanh(layer(v)), (x,), curved, composite, choices=Choices(override=override))
+    gradient = 2 * torch.tanh(layer(x))  # the square passes its relevance on: y^2 is y times y, and doubled
+    relevance = torch.stack(
+        [define.epsilon(v, layer.weight, layer.bias, g * layer(v), 0.1) for v, g in zip(x, gradient, strict=True)]
+    )
+    assert "doubled" in {row.rule for row in found.certificate.operations}
+    torch.testing.assert_close(found.relevances[0], relevance.detach())
