@@ -123,8 +123,8 @@ def documented(**own: str) -> Callable[[Function], Function]:
     ``{raises}`` becomes the shared ``Raises:`` section. Callers are held to the truth values that the signature wants.
 
     Args:
-        **own: texts for arguments that are particular to this function; ``...`` in one stands for the
-            shared text.
+        **own: texts for arguments that are particular to this function; ``...`` at the beginning of one stands for
+            the shared text.
 
     Returns:
         A decorator.
@@ -164,7 +164,10 @@ def _holding_flags(function: Function) -> Function:
 
 
 def _entry(name: str, own: dict[str, str]) -> str:
-    text = own.get(name, "...").replace("...", ARGUMENTS.get(name, ""))
-    if not text:
-        raise KeyError(f"no text for the argument {name!r}: add one to ARGUMENTS or to @documented")
+    text = own.get(name, "...")
+    first, _, rest = text.partition(" ")
+    if first == "...":
+        if name not in ARGUMENTS:
+            raise KeyError(f"no text for the argument {name!r}: add one to ARGUMENTS or to @documented")
+        text = f"{ARGUMENTS[name]} {rest}".rstrip()
     return textwrap.fill(f"{name}: {text}", width=96, initial_indent="    ", subsequent_indent="        ")

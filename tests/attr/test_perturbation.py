@@ -410,15 +410,19 @@ def test_functions_that_do_not_permute_inputs(result):
         method.attribute(torch.ones(3, 2))
 
 
+@pytest.mark.parametrize("shape", [(5,), (1, 5)])
 @pytest.mark.parametrize("build", [FeatureAblation, ShapleyValues])
-def test_masks_for_each_example_and_all_outputs_at_once(build, generator):
-    """Without a target, examples with features of their own get what each target alone gives."""
-    x = torch.randn(2, 5, dtype=DOUBLE, generator=generator)
-    mask = torch.tensor([[0, 0, 1, 2, 2], [2, 1, 0, 0, 1]])
-    method = build(mlp())
-    found = method.attribute(x, feature_mask=mask).reshape(2, 3, 5)
+def test_masks_for_each_example_and_all_outputs_at_once(build, shape, generator):
+    """Without a target, examples with features of their own get what each target alone, and each example, gives."""
+    x = torch.randn(2, *shape, dtype=DOUBLE, generator=generator)
+    mask = torch.tensor([[0, 0, 1, 2, 2], [2, 1, 0, 0, 1]]).reshape(2, *shape)
+    method = build(torch.nn.Sequential(torch.nn.Flatten(), mlp()))
+    found = method.attribute(x, feature_mask=mask).reshape(2, 3, *shape)
     for c in range(3):
         assert torch.allclose(found[:, c], method.attribute(x, target=c, feature_mask=mask), atol=1e-12)
+        for n in range(2):
+            alone = method.attribute(x[n : n + 1], target=c, feature_mask=mask[n : n + 1])
+            assert torch.allclose(found[n : n + 1, c], alone, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(2,), ((2,),)])

@@ -115,3 +115,26 @@ def test_noise_is_added_to_no_ids():
             NoiseTunnel(method).attribute(ids, target=0)
     with pytest.raises(InvalidValueError, match="noise makes no id"):
         LayerGradientShap(model, embedding).attribute(ids, ids * 0, target=0, stdevs=0.1)
+
+
+def test_two_samples_have_a_standard_error_and_one_has_none():
+    x, given = torch.rand(3, 4, dtype=DOUBLE), {"target": 1, "stdevs": 0.5, "seed": 2}
+    with pellucid.recording() as report, warnings.catch_warnings():
+        warnings.simplefilter("ignore", SamplingWarning)
+        NoiseTunnel(Saliency(mlp(4))).attribute(x, nt_samples=2, abs=False, **given)
+        assert report.standard_error[0].shape == x.shape
+        assert (report.standard_error[0] > 0).all()
+    with pellucid.recording() as report, warnings.catch_warnings():
+        warnings.simplefilter("ignore", SamplingWarning)
+        NoiseTunnel(Saliency(mlp(4))).attribute(x, nt_samples=1, abs=False, **given)
+    assert report.standard_error is None
+
+
+@pytest.mark.parametrize("stdevs", [-1.0, float("inf"), float("nan"), (-0.5,)])
+def test_a_standard_deviation_is_finite_and_not_negative(stdevs):
+    x = torch.rand(3, 4, dtype=DOUBLE)
+    given = (x,) if isinstance(stdevs, tuple) else x
+    for method in (NoiseTunnel(Saliency(mlp(4))), GradientShap(mlp(4))):
+        base = {} if isinstance(method, NoiseTunnel) else {"baselines": 0.0}
+        with pytest.raises(InvalidValueError, match="finite and not negative"):
+            method.attribute(given, stdevs=stdevs, target=1, **base)

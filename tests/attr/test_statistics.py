@@ -162,6 +162,21 @@ def test_what_is_refused():
         summarizer.update((torch.ones(2), torch.ones(2)))
 
 
+@pytest.mark.parametrize("other", [torch.ones(3), torch.ones(1), torch.ones(2, 2), torch.tensor(1.0)])
+def test_a_sample_of_another_shape_is_refused_and_leaves_no_trace(other):
+    """Also a shape that broadcasts, and one that only the second of a tuple has."""
+    single, pair = Summarizer([Mean(), Max(), Count()]), ClassSummarizer([Mean(), Count()])
+    single.update(torch.tensor([1.0, 2.0]))
+    pair.update((torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])), "a")
+    with pytest.raises(InvalidValueError, match=r"x is a tensor of shape .*a tensor of shape \(2,\)"):
+        single.update(other)
+    with pytest.raises(InvalidValueError, match=r"x is a tuple .*another structure"):
+        pair.update((torch.ones(2), other), "a")
+    assert (single.summary["count"], pair.summary[0]["count"], pair.summary[1]["count"]) == (1, 1, 1)
+    assert torch.equal(single.summary["mean"], torch.tensor([1.0, 2.0]))
+    assert torch.equal(pair.class_summaries["a"][0]["mean"], torch.tensor([1.0, 2.0]))
+
+
 def test_as_captum_where_it_is_right(samples):
     captum = pytest.importorskip("captum.attr")
     names = ("Mean", "Var", "StdDev", "Min", "Max", "Sum", "Count")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutation.__main__ import wilson
+from tests.mutation.__main__ import CORE, drawn, wilson
 from tests.mutation.evidence import Evidence
 from tests.mutation.mutants import mutants, mutated
 from tests.mutation.trial import notices
@@ -49,6 +49,16 @@ def test_what_is_changed():
     assert ("0.5", "2.0") in found
     assert ("-values[0]", "values[0]") in found
     assert any(before.startswith("raise") and after == "pass" for before, after in found)
+
+
+def test_tolerances_and_graphics_cards_are_left_alone():
+    found = changes(
+        "if x > 1e-9 * y:\n    torch.cuda.set_rng_state(z, 0)\nif x <= 8 * torch.finfo(d).eps or x > 0.5:\n    pass"
+    )
+    assert not any(after.startswith(("x >=", "x < ")) and "0.5" not in after for _, after in found)
+    assert ("1e-09", "1.000000002") in found
+    assert ("x > 0.5", "x >= 0.5") in found
+    assert not any("cuda" in before and not before.startswith("if") for before, _ in found)
 
 
 def test_what_nobody_notices_is_left_alone():
@@ -116,3 +126,16 @@ def test_the_fastest_tests_of_each_kind_come_first():
     seconds = {"t.py::a[1]": 0.1, "t.py::a[2]": 0.2, "t.py::b": 1.0, "t.py::c": 9.0, "t.py::d": 0.01}
     evidence = Evidence(seconds, {path: {2: ["t.py::a[1]", "t.py::a[2]", "t.py::b", "t.py::c"], 1: ["t.py::d"]}})
     assert evidence.tests_for(path, mutant, 2.0) == ["t.py::a[1]", "t.py::b", "t.py::a[2]"]
+
+
+def test_a_sample_keeps_its_mutants_when_other_code_changes():
+    path, source = (
+        CORE / "f.py",
+        "def f(x):\n    return x + 1 if x > 2 else 3 * x\n\n\ndef g(y):\n    return y // 5 == 7\n",
+    )
+    before = [(path, m) for m in mutants(source)]
+    after = [(path, m) for m in mutants("def h(z):\n    return z - 8\n\n\n" + source)]
+    kept = [(m.before, m.after) for _, m in drawn(after, 0) if "z" not in m.before and m.before != "8"]
+    assert kept == [(m.before, m.after) for _, m in drawn(before, 0)]
+    assert drawn(before, 0) != drawn(before, 1)
+    assert sorted(m.number for _, m in drawn(before, 1)) == [m.number for _, m in before]

@@ -61,6 +61,16 @@ def test_grouped_heads_are_shared():
     same(whole, pieces)
 
 
+def test_heads_without_a_batch_are_shared():
+    def model(form):
+        return lambda q, k, v: form(q[0], k[0], v[0], enable_gqa=True).unsqueeze(0)
+
+    shapes = tuple((1, *shape[1:]) for shape in GROUPED)
+    whole, pieces = explained(model(SDPA), shapes), explained(model(attention), shapes)
+    assert "attention, in closed form" in rules(whole)
+    same(whole, pieces)
+
+
 def test_heads_may_be_views_and_be_written_later():
     def model(x):
         heads = x.view(2, 5, 3, 4).transpose(1, 2)

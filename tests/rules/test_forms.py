@@ -32,6 +32,18 @@ def item_assignment(h):
     return h
 
 
+def dropped(h):
+    torch.manual_seed(3)
+    return F.dropout(h, 0.5, training=True).square()
+
+
+def dropped_in_place(h):
+    torch.manual_seed(3)
+    h = h.clone()
+    F.dropout(h, 0.5, training=True, inplace=True)
+    return h.square()
+
+
 def items_scaled(h):
     return h.masked_fill_(h < 0, 0.0)
 
@@ -56,6 +68,7 @@ FORMS = {
         torch.ops.aten.relu.default,
         lambda h: torch.exp(torch.log(h.clamp_min(1e-300))) * (h > 0),
     ],
+    "dropout": [dropped, dropped_in_place],
     "silu": [
         nn.SiLU(),
         lambda h: h * torch.sigmoid(h),

@@ -79,6 +79,14 @@ NORMS = {
         lambda v: F.layer_norm(FIXED, (3,), None, v[0, 3:].exp()),
         lambda v: standardised(FIXED, 1e-5) + v[0, 3:].exp(),
     ),
+    "group, all": (
+        lambda v: F.group_norm(v.reshape(-1, 2, 3), 2, v[0, :2].exp(), v[0, 2:4], 1e-3).flatten(1),
+        lambda v: (standardised(v.reshape(-1, 2, 3), 1e-3) * v[0, :2, None].exp() + v[0, 2:4, None]).flatten(1),
+    ),
+    "group, weight": (
+        lambda v: F.group_norm(FIXED.T.reshape(1, 3, 4).expand(4, 3, 4), 3, doubled(v)).flatten(1),
+        lambda v: (standardised(FIXED.T, 1e-5) * doubled(v)[:, None]).expand(4, 3, 4).flatten(1),
+    ),
     "root mean square, all": (
         lambda v: F.rms_norm(v[:, :3], (3,), doubled(v), 1e-3),
         lambda v: standardised(v[:, :3], 1e-3, centred=False) * doubled(v),
@@ -130,6 +138,10 @@ PAIRS = {
         lambda v: torch.clamp(v[:, :3], min=torch.tanh(v[:, 3:])),
         lambda v: torch.maximum(v[:, :3], v[:, 3:].tanh()),
     ),
+    "low by place": (
+        lambda v: torch.clamp(v[:, :3], torch.tanh(v[:, 3:])),
+        lambda v: torch.maximum(v[:, :3], v[:, 3:].tanh()),
+    ),
     "between": (
         lambda v: torch.clamp(v[:, :2], v[:, 2:4] - 1, v[:, 4:] + 1),
         lambda v: torch.minimum(torch.maximum(v[:, :2], v[:, 2:4] - 1), v[:, 4:] + 1),
@@ -141,6 +153,10 @@ PAIRS = {
     "distance": (
         lambda v: F.pairwise_distance(v[:, :3], v[:, 3:]),
         lambda v: ((v[:, :3] - v[:, 3:] + 1e-6) ** 2).sum(1).sqrt(),
+    ),
+    "distance of each of three": (
+        lambda v: F.pairwise_distance(v.reshape(-1, 3, 2), v.cos().reshape(-1, 3, 2)),
+        lambda v: ((v - v.cos() + 1e-6) ** 2).reshape(-1, 3, 2).sum(2).sqrt(),
     ),
     "sum of distances": (
         lambda v: F.pairwise_distance(v[:, :3], v[:, 3:], p=1.0, keepdim=True),
@@ -158,6 +174,10 @@ PAIRS = {
         )
         for how in ("linear", "midpoint", "lower", "higher", "nearest")
     },
+    "quantiles of the middle": (
+        lambda v: torch.quantile(v.reshape(-1, 3, 2), 0.25, dim=1, keepdim=True),
+        lambda v: v.reshape(-1, 3, 2).sort(1).values[:, :2].mean(1, keepdim=True),
+    ),
     "gate": (lambda v: F.glu(v, 1), lambda v: v[:, :3] * torch.sigmoid(v[:, 3:])),
 }
 

@@ -189,8 +189,30 @@ CONVEX = {
 
 
 @pytest.mark.parametrize("name", CONVEX)
-def test_convex_functions_are_complete(name):
-    assert incompleteness(CONVEX[name], torch.randn(3, 3, 4)) < 1e-13
+def test_convex_functions_are_complete_by_a_rule_of_their_own(name):
+    x = torch.randn(3, 3, 4)
+    assert incompleteness(CONVEX[name], x) < 1e-13
+    assert lifted(CONVEX[name], x)[1].certificate.unknown == ()
+
+
+@pytest.mark.parametrize("order", [0.5, 0.9])
+def test_norms_of_an_order_below_one_are_not_convex(order):
+    x = torch.randn(3, 3, 4)
+    for norm in (lambda v: v.norm(order, dim=2), lambda v: torch.linalg.vector_norm(v, order, 2)):
+        (entry,) = lifted(norm, x)[1].certificate.unknown
+        assert "norm" in entry
+        assert incompleteness(norm, x) < 1e-13
+
+
+def test_unsorted_ranks_are_a_known_operation():
+    def largest(x):
+        return x.topk(3, 1, sorted=False)[0].sum(1, keepdim=True)
+
+    x, start = torch.randn(3, 6), torch.randn(3, 6)
+    _, result = lifted(largest, x, baselines=(start,))
+    assert result.certificate.unknown == ()
+    assert incompleteness(largest, x) < 1e-13
+    torch.testing.assert_close(result.multipliers[0], path_integral(largest, x, start), rtol=0, atol=2e-2)
 
 
 ORDER = {

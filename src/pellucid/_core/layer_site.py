@@ -123,6 +123,7 @@ class LayerSite:
             every = torch.arange(self.examples)
             with self._trying():
                 if tuple(every.tolist()) not in self.replays.checked:
+                    report.count(len(every), calls=0)
                     return self._check_replay(prefix, values, every)
                 return self._from_here(prefix, values, every, 1)
         with self._putting(values):
@@ -134,6 +135,7 @@ class LayerSite:
         if prefix is not None:
             with self._trying():
                 if tuple(examples.tolist()) not in self.replays.checked:
+                    report.count(2 * len(examples))
                     self._check_replay(prefix, values, examples)
                 return self._from_here(prefix, values, examples, repeats)
         rows = tuple(repeat_rows(x, examples, repeats) for x in self.inside.values)

@@ -368,9 +368,10 @@ class _Put:
     def after(self, table: int, output: Any) -> Any:
         """Give what flows on."""
         call, given = self._open.pop()
-        lookup, value = self._left.pop((table, call), (None, None))
-        if lookup is None or value is None:
+        put = self._left.pop((table, call), None)
+        if put is None:
             return None
+        lookup, value = put
         vectors = lookup.layout.natural(value)
         shape = _ids_of(given).shape if lookup.bag else output.shape[:-1]
         if vectors.shape[:-1] != shape:

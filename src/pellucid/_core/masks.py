@@ -170,7 +170,7 @@ def _checked(name: str, mask: Any, x: Tensor) -> Tensor:
         raise invalid_type(name, f"a tensor of dtype {mask.dtype}", "ids are integers", "mask.long()")
     accept_dense(name, mask)
     missing = x.dim() - mask.dim()
-    full = mask.reshape((1,) * missing + mask.shape) if missing >= 0 else mask
+    full = mask.reshape((1,) * missing + mask.shape)
     if missing < 0 or any(m not in {1, size} for m, size in zip(full.shape, x.shape, strict=True)):
         raise invalid_value(
             name,

@@ -103,11 +103,9 @@ def allocate(players: int, count: int) -> list[int]:
     for i in room:
         taken[i] = min(most[i], int(scale * shares[i] + 0.5))
     while (missing := count - sum(taken)) != 0:
-        if missing > 0:
-            i = max((i for i in room if taken[i] < most[i]), key=lambda i: shares[i] / (taken[i] + 0.5))
-        else:
-            i = min((i for i in room if taken[i] > 0), key=lambda i: shares[i] / (taken[i] - 0.5))
-        taken[i] += 1 if missing > 0 else -1
+        step = missing // abs(missing)
+        free = (i for i in room if 0 <= taken[i] + step <= most[i])
+        taken[max(free, key=lambda i: step * shares[i] / (taken[i] + step / 2))] += step
     return taken
 
 

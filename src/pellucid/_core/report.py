@@ -108,11 +108,11 @@ def _listeners() -> Iterator[Report]:
         report = report.outer
 
 
-def count(rows: int) -> None:
-    """Count one forward pass of ``rows`` examples."""
+def count(rows: int, calls: int = 1) -> None:
+    """Count one forward pass of ``rows`` examples, or with ``calls=0`` more rows of one that is counted already."""
     for report in _listeners():
         report.rows += rows
-        report.calls += 1
+        report.calls += calls
 
 
 def notify(category: type[PellucidWarning], message: str) -> None:

@@ -30,7 +30,6 @@ from pellucid._core.rules import (
     modified_gradients_of_each,
     relevances,
 )
-from pellucid._core.rules.deeplift_tables import deep_lift_table
 from pellucid.errors import invalid_type
 
 
@@ -63,7 +62,6 @@ class PairedRules:
 
     def __post_init__(self) -> None:
         """Check what was chosen."""
-        deep_lift_table(self.rule)
         _accept("choices", self.choices, Choices, "Choices of pellucid.rules")
 
     def __call__(self, run: Run, chooses: tuple[Choose, ...], points: Points) -> tuple[Pass, ...]:

@@ -171,6 +171,4 @@ def _shapley(signs: Tensor, weights: Tensor) -> Tensor:
     players = signs.shape[1]
     beside = ((signs.sum(1, keepdim=True) - signs).square() - (players - 1)) / 2  # pairs of others, by their signs
     values = (2 / 3) * signs * beside / math.comb(players, 3)
-    whole = torch.full((1, players), 2 / 3 * math.comb(players - 1, 2) / math.comb(players, 3), dtype=signs.dtype)
-    values = values - signs.mean(1, keepdim=True) * whole
-    return (values - values.mean(1, keepdim=True)).T @ weights
+    return (values - values.mean(1, keepdim=True)).T @ weights  # the share of the mean sign is that of every player

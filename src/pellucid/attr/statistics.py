@@ -290,6 +290,7 @@ class Summarizer:
         self.stats = tuple(stats)
         self._parts: list[SummarizerSingleTensor] | None = None
         self._is_tuple = False
+        self._shapes: list[tuple[int, ...]] = []
 
     def update(self, x: float | Tensors) -> None:
         """Take in one sample.
@@ -298,19 +299,25 @@ class Summarizer:
             x: a tensor, a number, or a tuple of tensors, each of which gets statistics of its own.
 
         Raises:
-            InvalidValueError: if the sample has another structure than those before.
+            InvalidValueError: if the sample has another structure or shape than those before.
         """
         self.update_rows(tuple(_tensor(part)[None] for part in x) if isinstance(x, tuple) else _tensor(x)[None])
 
     def update_rows(self, x: Tensors) -> None:
-        """Take in several samples: the rows of a tensor, or of each of a tuple."""
+        """Take in several samples: the rows of a tensor, or of each of a tuple.
+
+        Raises:
+            InvalidValueError: as for ``update``.
+        """
         is_tuple = isinstance(x, tuple)
         samples = x if isinstance(x, tuple) else (x,)
+        shapes = [tuple(sample.shape[1:]) for sample in samples]
         if self._parts is None:
             self._parts, self._is_tuple = [SummarizerSingleTensor(self.stats) for _ in samples], is_tuple
-        if len(samples) != len(self._parts) or is_tuple != self._is_tuple:
-            given = f"a tuple of {len(samples)}" if is_tuple else "a single tensor"
-            raise invalid_value("x", given, "the samples before had another structure", "samples of one structure")
+            self._shapes = shapes
+        if is_tuple != self._is_tuple or shapes != self._shapes:
+            given, known = _structure(is_tuple, shapes), _structure(self._is_tuple, self._shapes)
+            raise invalid_value("x", given, f"the samples before had another structure: {known}", "such a sample")
         for part, sample in zip(self._parts, samples, strict=True):
             part.add(sample)
 
@@ -349,7 +356,7 @@ class ClassSummarizer(Summarizer):
                 to count it without a class. Labels are compared by value: ``torch.tensor(3)`` and 3 are the same.
 
         Raises:
-            InvalidValueError: if there is not one label per row.
+            InvalidValueError: if there is not one label per row, or as for ``Summarizer.update``.
         """
         several = isinstance(labels, list | tuple) or (isinstance(labels, Tensor) and labels.dim() > 0)
         if not several:
@@ -380,6 +387,10 @@ class ClassSummarizer(Summarizer):
 
 def _tensor(x: Any) -> Tensor:
     return x.detach() if isinstance(x, Tensor) else torch.tensor(x)
+
+
+def _structure(is_tuple: bool, shapes: list[tuple[int, ...]]) -> str:
+    return f"a tuple of tensors of shapes {shapes}" if is_tuple else f"a tensor of shape {shapes[0]}"
 
 
 def _key(label: Any) -> Hashable:

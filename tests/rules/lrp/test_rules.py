@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pellucid._core.rules.api import Choices
 from pellucid._core.rules.lrp import relevances
 from pellucid._core.rules.lrp_composites import Assign, Composite
 from pellucid._core.rules.lrp_rules import (
@@ -19,6 +20,8 @@ from pellucid._core.rules.lrp_rules import (
     ZBox,
     ZPlus,
 )
+from pellucid._core.rules.lrp_site import stabilised
+from pellucid._core.rules.table import Rule
 from pellucid.errors import InvalidTypeError, InvalidValueError, UnsupportedModelError
 from tests.rules.lrp import definitions as define
 
@@ -160,11 +163,29 @@ def test_relevance_of_inner_zeros_is_refused_with_line_and_remedy():
         )
 
 
+def test_a_layer_takes_no_relevance_of_its_zeros():
+    """What it was sent it would drop: a rule for layers looks at gradients only."""
+    first, second = nn.Linear(5, 6).double(), nn.Linear(6, 2).double()
+    with torch.no_grad():
+        first.weight[2], first.bias[2] = 0.0, 0.0
+    composite = Composite("", (Assign(Epsilon(), first=True), Assign(Flat())))
+    with pytest.raises(UnsupportedModelError, match=r"(?s)Flat\(\) at 'linear'.*values that are zero"):
+        relevances(lambda x: second(first(x)), (examples((5,), 2),), lambda y: y[:, 1], composite)
+
+
 def test_scaled_inputs_are_no_selection():
     layer = nn.Linear(4, 2).double()
     x = torch.tensor([[0.0, 1, 2, 3]], dtype=DOUBLE)
     with pytest.raises(UnsupportedModelError, match="MulBackward0"):
         relevances(lambda x: layer(3 * x), (x,), lambda y: y[:, 1], Composite("", (Assign(WSquare()),)))
+
+
+def test_denominators_move_away_from_zero_along_themselves():
+    real = torch.tensor([2.0, -2.0, 0.0], dtype=DOUBLE)
+    torch.testing.assert_close(stabilised(real, 0.5), torch.tensor([2.5, -2.5, 0.5], dtype=DOUBLE))
+    phase = torch.polar(torch.ones(3, dtype=DOUBLE), torch.tensor([0.3, 2.0, -2.5], dtype=DOUBLE))
+    torch.testing.assert_close(stabilised(2 * phase, 0.5), 2.5 * phase)
+    torch.testing.assert_close(stabilised(0 * phase, 0.5), torch.full_like(phase, 0.5))
 
 
 def test_pass_keeps_relevance_also_at_zeros():
@@ -243,3 +264,38 @@ def test_batch_norm_is_a_layer_of_a_diagonal_matrix(name):
     found = relevances(norm, (x,), select, composite).relevances[0]
     dense = relevances(layer, (x,), select, composite).relevances[0]
     assert torch.allclose(found, dense, atol=1e-10)
+
+
+@pytest.mark.parametrize("function", [torch.xlogy, torch.fmod])
+def test_a_function_of_two_explained_values_has_no_rule(function):
+    """Both get gradient times value, and the certificate names the function."""
+    generator = torch.Generator().manual_seed(5)
+    x = torch.rand(3, 4, dtype=DOUBLE, generator=generator) + 0.5
+    first, second = torch.rand(2, 4, 3, dtype=DOUBLE, generator=generator)
+
+    def net(v):
+        return function(v @ first, v @ second)
+
+    found = relevances(net, (x,), lambda y: y[:, 1], Composite("", (Assign(Epsilon(0.0)),)))
+    leaf = x.clone().requires_grad_()
+    gradient = torch.autograd.grad(net(leaf)[:, 1].sum(), leaf)[0]
+    torch.testing.assert_close(found.relevances[0], gradient * x)
+    assert [entry.split()[0] for entry in found.certificate.unknown] == [function.__name__]
+
+
+def test_an_override_of_the_users_goes_first():
+    """Its rule is the one that is used, and where it has none, the method's is."""
+
+    def override(operation, kind, modules):
+        return Rule("doubled", lambda _: lambda gradients: (2 * gradients[0],)) if operation == "tanh" else None
+
+    torch.manual_seed(1)
+    layer, x = nn.Linear(4, 3).double(), examples((4,), 6)
+    composite = Composite("", (Assign(Epsilon(0.1)),))
+    found = relevances(lambda v: torch.tanh(layer(v)), (x,), curved, composite, choices=Choices(override=override))
+    gradient = 2 * torch.tanh(layer(x))  # the square passes its relevance on: y^2 is y times y, and doubled
+    relevance = torch.stack(
+        [define.epsilon(v, layer.weight, layer.bias, g * layer(v), 0.1) for v, g in zip(x, gradient, strict=True)]
+    )
+    assert "doubled" in {row.rule for row in found.certificate.operations}
+    torch.testing.assert_close(found.relevances[0], relevance.detach())

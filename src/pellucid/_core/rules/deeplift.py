@@ -192,8 +192,7 @@ def _secant(occurrence: Occurrence) -> Pullback:
 def _mixture(change: Tensor, high: Tensor, low: Tensor) -> Tensor:
     width = high - low
     flat = width.abs() <= 8 * torch.finfo(width.dtype).eps * torch.maximum(high.abs(), low.abs())
-    weight = (change - low) / width.masked_fill(flat, 1)
-    return torch.where(flat, torch.full_like(weight, 0.5), weight)
+    return torch.where(flat, 0.5, (change - low) / width)
 
 
 RESCALE = Rule("rescale", _rescale, frugal=True)

@@ -252,14 +252,14 @@ def quantile(
     share = {
         "linear": place - low,
         "midpoint": (high - low) / 2,
-        "lower": 0 * place,
+        "lower": torch.zeros_like(place),
         "higher": (high - low) * 1.0,
     }.get(interpolation, place.round() - low)
     ordered = flat.sort(axis)[0].movedim(axis, -1)
     found = ordered[..., low] * (1 - share) + ordered[..., high] * share
     found = found.movedim(-1, 0)
     if keepdim:
-        shape[axis if dim is not None else 0] = 1
+        shape[axis] = 1
         found = found.reshape(-1, *shape)
     return found if levels.dim() else found[0]
 

@@ -42,7 +42,7 @@ def quotient(relevance: Tensor, total: Tensor, scale: Tensor) -> Tensor:
         scale: The sum of the contributions' sizes, against which rounding is judged.
     """
     nothing = total.abs() <= 16 * torch.finfo(total.dtype).eps * scale
-    return torch.where(nothing, 0, relevance / total.masked_fill(nothing, 1))
+    return torch.where(nothing, 0, relevance / total)
 
 
 @dataclass(eq=False)
@@ -155,7 +155,7 @@ class Site:
         if bool(aside.any()):
             sender = f"{self.rule} at '{self.call.name}' ({self.call.line})"
             self.sent = self._channel.send(aside, self._operand, sender)
-        return torch.where(zero, 0, relevance / x.masked_fill(zero, 1))
+        return torch.where(zero, 0, relevance / x)
 
     def receive(self, relevance: Tensor) -> None:
         """Take relevance of the result that came through the side channel."""

@@ -41,8 +41,7 @@ def time_at_ranks(start: Tensor, end: Tensor) -> Tensor:
     index = torch.arange(count, device=start.device)
     tie = torch.where(closing == 0, (index.unsqueeze(0) < index.unsqueeze(1)).expand_as(gap), closing > 0)
     below = torch.where(gap == 0, tie, gap < 0)  # j is below i right after the start
-    below.diagonal(dim1=1, dim2=2).fill_(False)
-    time = torch.where(closing == 0, 2.0, gap / closing.masked_fill(closing == 0, 1))
+    time = torch.where(closing == 0, 2.0, gap / closing)
     time = torch.where((time > 0) & (time < 1) & (gap != 0), time, 1.0)
     step = torch.where(time < 1, torch.where(below, -1, 1), 0)
     time, order = time.sort(dim=2)

@@ -71,7 +71,7 @@ def _paired_sum(pairs: Sequence[tuple[Tensor, Tensor]], rows: int) -> Tensor:
 
 def _distribute(found: Sequence[Tensor], change: Sequence[Tensor], residual: Tensor, rows: int) -> list[Tensor | None]:
     squared = _paired_sum([(d, d) for d in change], rows)
-    factor = torch.where(squared > 0, residual / squared.masked_fill(squared == 0, 1), 0)
+    factor = torch.where(squared > 0, residual / squared, 0)
     return [
         g + (factor.reshape(rows, 1) * d.reshape(rows, -1)).reshape(d.shape) for g, d in zip(found, change, strict=True)
     ]

@@ -64,7 +64,7 @@ def _slope(x: Pair, y: Pair, derivative: Pair, smooth: bool = True) -> Tensor:
     change = x[0] - x[1]
     limit = torch.finfo(change.dtype).eps ** 0.5 * torch.maximum(x[0].abs(), x[1].abs()) if smooth else 0
     near = change.abs() <= limit
-    return torch.where(near, _middle(derivative), (y[0] - y[1]) / change.masked_fill(near, 1))
+    return torch.where(near, _middle(derivative), (y[0] - y[1]) / change)
 
 
 def _sigmoid_slope(x: Pair, y: Pair) -> Tensor:
