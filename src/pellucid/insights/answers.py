@@ -27,9 +27,9 @@ from pellucid.insights.features import Feature, TextFeature
 from pellucid.insights.grouping import groups
 from pellucid.insights.line import Cancelled, Line, guarded
 from pellucid.insights.scores import Score, likeliest
-from pellucid.insights.views import data_uri, input_view, map_view, number
+from pellucid.insights.views import input_view, map_view, number
 from pellucid.registry import method_named
-from pellucid.report import certificate_view, explanation_title, method_title, verdict_of
+from pellucid.report import certificate_view, explanation_title, method_title, png_uri, verdict_of
 from pellucid.scopes import scoped
 from pellucid.visualization import png_bytes
 from pellucid.visualization.views import outputs_of, taken
@@ -318,16 +318,21 @@ def _maps(exhibit: Exhibit, explanation: Explanation, parts: tuple[Tensor, ...])
         return [map_view(feature, part[0]) for feature, part in zip(exhibit.features, parts, strict=True)]
     figure, _ = explanation.plot(0)
     alt = f"{explanation_title(explanation)}: values of shape {tuple(parts[0].shape[1:])}"
-    return [{"kind": "figure", "uri": data_uri(png_bytes(figure, dpi=110)), "alt": alt}]
+    return [{"kind": "figure", "uri": png_uri(png_bytes(figure, dpi=110)), "alt": alt}]
+
+
+def shares_of(parts: tuple[Tensor, ...]) -> list[float]:
+    """Return each input's share of the magnitudes of all attributions."""
+    sizes = [float(part.double().abs().sum()) for part in parts]
+    total = sum(sizes)
+    return [size / total if total else 0.0 for size in sizes]
 
 
 def _contributions(exhibit: Exhibit, parts: tuple[Tensor, ...]) -> list[dict[str, Any]]:
     """The sum of each input's attributions, and its share of all magnitudes."""
-    sizes = [float(part.double().abs().sum()) for part in parts]
-    total = sum(sizes)
     return [
-        {"feature": f.name, "sum": number(float(part.double().sum())), "share": number(size / total) if total else 0.0}
-        for f, part, size in zip(exhibit.features, parts, sizes, strict=True)
+        {"feature": f.name, "sum": number(float(part.double().sum())), "share": number(share)}
+        for f, part, share in zip(exhibit.features, parts, shares_of(parts), strict=True)
     ]
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pellucid.errors import PellucidError
-from pellucid.insights.line import Cancelled, Line
+from pellucid.insights.line import Cancelled, Line, failure
 
 logger = logging.getLogger(__name__)
 
@@ -205,24 +205,6 @@ class Jobs:
             job = self._queue.popleft()
             self._running.add(job)
             return job
-
-
-def failure(error: BaseException) -> dict[str, Any]:
-    """Tell of an error as an event; errors of Pellucid are about the question, others carry their type's name.
-
-    Example:
-        >>> failure(ZeroDivisionError("division by zero"))
-        {'kind': 'error', 'message': 'ZeroDivisionError: division by zero', 'source': 'model'}
-
-    Args:
-        error: what was raised.
-
-    Returns:
-        The event.
-    """
-    if isinstance(error, PellucidError | Cancelled):
-        return {"kind": "error", "message": str(error), "source": "question"}
-    return {"kind": "error", "message": f"{type(error).__name__}: {error}", "source": "model"}
 
 
 def _answered(desk: Answering, job: Job) -> Exception | None:

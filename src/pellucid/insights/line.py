@@ -26,13 +26,29 @@ class Line:
     cancelled: Callable[[], bool]
 
 
+def failure(error: BaseException) -> dict[str, Any]:
+    """Tell of an error as an event; errors of Pellucid are about the question, others carry their type's name.
+
+    Example:
+        >>> failure(ZeroDivisionError("division by zero"))
+        {'kind': 'error', 'message': 'ZeroDivisionError: division by zero', 'source': 'model'}
+
+    Args:
+        error: what was raised.
+
+    Returns:
+        The event.
+    """
+    if isinstance(error, PellucidError | Cancelled):
+        return {"kind": "error", "message": str(error), "source": "question"}
+    return {"kind": "error", "message": f"{type(error).__name__}: {error}", "source": "model"}
+
+
 def guarded(line: Line, work: Callable[[], None]) -> None:
     """Do what calls the user's code; what it raises comes as an event, so that the page lives on."""
     try:
         work()
     except Cancelled:
         raise
-    except PellucidError as error:
-        line.send({"kind": "error", "message": str(error), "source": "question"})
-    except Exception as error:  # the user's own, of any kind
-        line.send({"kind": "error", "message": f"{type(error).__name__}: {error}", "source": "model"})
+    except Exception as error:  # ours, or the user's own of any kind
+        line.send(failure(error))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pellucid._core.output import output_tensor
 from pellucid.errors import invalid_value
+from pellucid.report import value_text
 
 SHOWN = 10
 """Classes whose probabilities are told, the likeliest first."""
@@ -89,9 +90,3 @@ def likeliest(shares: Tensor, label: int | None) -> list[int]:
     if label is not None and 0 <= label < len(shares) and label not in order:
         order[-1] = label
     return order
-
-
-def value_text(output: Tensor) -> str:
-    """Write an output in words."""
-    numbers = output.flatten()[:5].tolist()
-    return ", ".join(f"{number:.4g}" for number in numbers[:4]) + (", ..." if len(numbers) > 4 else "")

@@ -5,7 +5,6 @@ Numbers are those of the tensors; what is not finite becomes nothing, which JSON
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from torch import Tensor
 from pellucid.errors import invalid_value
 from pellucid.insights.examples import Range
 from pellucid.insights.features import Feature, GeneralFeature, TextFeature, TimeSeriesFeature
+from pellucid.report import png_uri
 from pellucid.visualization import attribution_limit
 
 THUMBNAIL = 96
@@ -75,7 +75,7 @@ def picture(feature: Feature, raw: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]
     return levels[..., 0] if levels.shape[2] == 1 else levels
 
 
-def png_uri(levels: np.ndarray[Any, np.dtype[np.uint8]], side: int | None = None) -> str:
+def picture_uri(levels: np.ndarray[Any, np.dtype[np.uint8]], side: int | None = None) -> str:
     """Return an image as the data URI of a PNG, no larger than a number of pixels along its longer side."""
     from PIL import Image  # noqa: PLC0415  (only where pictures are made)
 
@@ -84,12 +84,7 @@ def png_uri(levels: np.ndarray[Any, np.dtype[np.uint8]], side: int | None = None
         image.thumbnail((side, side))
     stream = io.BytesIO()
     image.save(stream, format="PNG")
-    return data_uri(stream.getvalue())
-
-
-def data_uri(content: bytes) -> str:
-    """Return the content of a PNG file as a data URI."""
-    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
+    return png_uri(stream.getvalue())
 
 
 def channels(feature: Feature, values: Tensor) -> Tensor:
@@ -107,7 +102,7 @@ def _image_view(feature: Feature, raw: Tensor, known: Range) -> Part:
     drawable = feature.visualization_transform is None and raw.is_floating_point() and len(shape) == 3
     low, high = float(known.low.min()), float(known.high.max())
     return {
-        "uri": png_uri(picture(feature, raw)), "shape": shape, "low": low, "high": high,
+        "uri": picture_uri(picture(feature, raw)), "shape": shape, "low": low, "high": high,
         "editable": drawable and high > low,
     }  # fmt: skip
 
@@ -167,7 +162,7 @@ def _table_thumbnail(feature: Feature, raw: Tensor) -> Part:
 
 
 _THUMBNAILS: dict[str, Callable[[Feature, Tensor], Part]] = {
-    "image": lambda feature, raw: {"uri": png_uri(picture(feature, raw), THUMBNAIL)},
+    "image": lambda feature, raw: {"uri": picture_uri(picture(feature, raw), THUMBNAIL)},
     "text": _text_thumbnail,
     "table": _table_thumbnail,
     "series": lambda feature, raw: {"values": _thinned(channels(feature, torch.as_tensor(feature.shown(raw)))[0])},

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pellucid import Explanation
 from pellucid.errors import invalid_type, invalid_value
-from pellucid.insights.answers import Answered, answer, read
+from pellucid.insights.answers import Answered, answer, read, shares_of
 from pellucid.insights.asking import Question, Target
 from pellucid.insights.batch import Batch
 from pellucid.insights.configs import FilterConfig, PageConfig
@@ -185,8 +185,6 @@ class AttributionVisualizer:
         example, shares = self._exhibit.examples[index], answered.score.shares
         given = answered.explanation.attributions
         parts = given if isinstance(given, tuple) else (given,)
-        sizes = [float(part.double().abs().sum()) for part in parts]
-        total = sum(sizes) or 1.0
 
         def scored(place: int) -> OutputScore:
             return OutputScore(
@@ -201,8 +199,10 @@ class AttributionVisualizer:
             actual=scored(example.label) if known and example.label is not None else None,
             predicted=() if shares is None else tuple(scored(place) for place in likeliest(shares, None)[:4]),
             feature_outputs=tuple(
-                FeatureOutput(feature.name, feature.kind, raw[0], part[0], size / total)
-                for feature, raw, part, size in zip(self._exhibit.features, example.raw, parts, sizes, strict=True)
+                FeatureOutput(feature.name, feature.kind, raw[0], part[0], share)
+                for feature, raw, part, share in zip(
+                    self._exhibit.features, example.raw, parts, shares_of(parts), strict=True
+                )
             ),
             explanation=answered.explanation,
         )

@@ -7,7 +7,8 @@ other host. Everything that comes from a file or a model is escaped.
 
 from pellucid.report._certificate import CertificateView, certificate_view
 from pellucid.report._overview import Section, render_overview
-from pellucid.report._page import Run
+from pellucid.report._page import Run, value_text
+from pellucid.report._pictures import png_uri
 from pellucid.report._render import comparison_fragment, render_comparison, render_report, write_report
 from pellucid.report._subject import Subject, subject_of
 from pellucid.report._verdict import Verdict, explanation_title, method_title, verdict_of
@@ -22,10 +23,12 @@ __all__ = [
     "comparison_fragment",
     "explanation_title",
     "method_title",
+    "png_uri",
     "render_comparison",
     "render_overview",
     "render_report",
     "subject_of",
+    "value_text",
     "verdict_of",
     "write_report",
 ]

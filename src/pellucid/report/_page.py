@@ -150,7 +150,7 @@ def _card(explanations: Sequence[Explanation], subject: Subject, position: int) 
         name=subject.names[position],
         picture=picture,
         size=(subject.pictures[position].shape[1], subject.pictures[position].shape[0]) if picture else (0, 0),
-        prediction=_value(first.outputs[position]) if predicted is None else subject.class_name(predicted),
+        prediction=value_text(first.outputs[position]) if predicted is None else subject.class_name(predicted),
         probability="" if chances is None else _percent(float(chances[position].max())),
         classes=[] if chances is None else _class_bars(chances[position], subject, truth),
         truth=subject.true_label(position),
@@ -215,6 +215,13 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
-def _value(output: Tensor) -> str:
+def value_text(output: Tensor) -> str:
+    """Write an output without classes in words: its first numbers.
+
+    Example:
+        >>> import torch
+        >>> value_text(torch.tensor([0.5, -2.0]))
+        '0.5, -2'
+    """
     numbers = output.detach().flatten().tolist()
     return ", ".join(f"{number:.4g}" for number in numbers[:4]) + (", ..." if len(numbers) > 4 else "")

@@ -57,5 +57,10 @@ def _png_uri(pixels: NDArray[np.uint8]) -> str:
 
 
 def png_uri(content: bytes) -> str:
-    """Return the content of a PNG file as a data URI."""
+    """Return the content of a PNG file as a data URI.
+
+    Example:
+        >>> png_uri(b"PNG")
+        'data:image/png;base64,UE5H'
+    """
     return "data:image/png;base64," + base64.b64encode(content).decode("ascii")

@@ -23,7 +23,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pellucid.errors import PellucidError
 from pellucid.insights import bundle
 from pellucid.insights.asking import BODIES
-from pellucid.insights.jobs import Answering, BusyError, Jobs, encode, failure
+from pellucid.insights.jobs import Answering, BusyError, Jobs, encode
+from pellucid.insights.line import failure
 from pellucid.insights.reading import read_body
 from pellucid.insights.server import safety
 from pellucid.insights.server.channel import Channel
