@@ -79,7 +79,7 @@ class Without:
         count, found = samples.stop - samples.start, []
         pairs = chosen(self.inputs, self.baselines, examples)
         for (which, places), (x, base) in zip(self.places, pairs, strict=True):
-            if count < self.samples:
+            if count != self.samples:
                 ends = torch.tensor([samples.start, samples.stop], device=which.device)
                 first, last = torch.searchsorted(which, ends).tolist()
                 which, places = which[first:last] - samples.start, places[first:last]  # noqa: PLW2901

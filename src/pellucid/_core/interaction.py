@@ -68,7 +68,7 @@ def _represented(pairs: Pairs) -> Tensor:
 def _effects(sizes: Tensor, players: int) -> tuple[Tensor, Tensor, Tensor]:
     """Coefficients ``a_ij`` of a coalition that holds none, one or both of i and j."""
     table = [1 / ((players - 1) * math.comb(players - 2, t)) for t in range(players - 1)]
-    weight = torch.tensor([0.0, 0.0, *table, 0.0, 0.0], dtype=torch.float64)
+    weight = torch.nn.functional.pad(torch.tensor(table, dtype=torch.float64), (2, 2))
     size = sizes.long() + 2
     return weight[size], -weight[size - 1], weight[size - 2]
 

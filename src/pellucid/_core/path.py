@@ -169,7 +169,7 @@ class RandomLine:
             noises = [n if every or n is None else n[examples.to(n.device)] for n in (d.noises[i] for d in draws)]
             if noises[0] is not None:
                 end = end + torch.stack([n for n in noises if n is not None])
-            start = (base.unsqueeze(0) if len(base) == 1 else base[rows.to(base.device)]).to(end.dtype)
+            start = (base[None] if len(base) == 1 else base[rows.to(base.device)]).to(end.dtype)
             difference = (end - start).expand(len(draws), len(examples), *x.shape[1:])
             values.append((start + per_row(positions, difference) * difference).to(x.dtype))
             displacements.append(difference)

@@ -64,7 +64,7 @@ def _scatter_reduce(args: Arguments, kwargs: Keywords) -> Kind:
 
 def _norm(position: int, name: str) -> Callable[[Arguments, Keywords], Kind]:
     def decide(args: Arguments, kwargs: Keywords) -> Kind:
-        order = argument(args, kwargs, position, name, 2)
+        order = argument(args, kwargs, position, name)
         if order is None or order in {"fro", "nuc"}:
             return Kind.CONVEX
         return Kind.CONVEX if order >= 1 else Kind.UNKNOWN

@@ -187,7 +187,7 @@ class Treatment:
         call = occurrence.call
         added = _summand(call)
         factors = [n for n in range(len(occurrence.operands)) if n != added]
-        signals = [n for n in factors if len(factors) > 1 and not is_gate(occurrence.operands[n])] or factors
+        signals = [n for n in factors if not is_gate(occurrence.operands[n])] or factors
         label = f"equal shares of {len(signals)}" if len(signals) == len(factors) else "all to the signal"
 
         def function(gradients: Gradients) -> Sequence[Tensor | None]:

@@ -41,9 +41,9 @@ def time_at_ranks(start: Tensor, end: Tensor) -> Tensor:
     index = torch.arange(count, device=start.device)
     tie = torch.where(closing == 0, (index.unsqueeze(0) < index.unsqueeze(1)).expand_as(gap), closing > 0)
     below = torch.where(gap == 0, tie, gap < 0)  # j is below i right after the start
-    time = torch.where(closing == 0, 2.0, gap / closing)
-    time = torch.where((time > 0) & (time < 1) & (gap != 0), time, 1.0)
-    step = torch.where(time < 1, torch.where(below, -1, 1), 0)
+    time = gap / closing  # not finite where they never meet
+    meet = (time > 0) & (time < 1)
+    time, step = torch.where(meet, time, 1.0), torch.where(meet, torch.where(below, -1, 1), 0)
     time, order = time.sort(dim=2)
     ranks = below.sum(2, keepdim=True) + torch.cat(
         [torch.zeros_like(step[..., :1]), step.gather(2, order).cumsum(2)], dim=2

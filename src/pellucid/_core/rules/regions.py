@@ -174,9 +174,7 @@ def meet(operation: Operation, members: dict[int, Origin], sums: bool = False) -
 
 
 def spans(root: Tensor, result: Tensor) -> bool:
-    """Tell whether a result has its root's shape, or the root broadcasts to it."""
-    if root.shape == result.shape:
-        return True
+    """Tell whether a root broadcasts to a result."""
     missing = result.dim() - root.dim()
     return missing >= 0 and all(a in (1, b) for a, b in zip(root.shape, result.shape[missing:], strict=True))
 

@@ -68,10 +68,15 @@ class Weighted:
         """List the active tensors that were summed."""
         return [self.live]
 
-    def _apply(self, value: Tensor, sign: int) -> Tensor:
-        """Apply the positive (1) or the negative (-1) weights, without bias."""
+    def _halves(self) -> tuple[Tensor, Tensor]:
+        """Return the positive and the negative weights."""
+        weight = self.args[self.weight]
+        return weight.clamp_min(0), weight.clamp_max(0)
+
+    def _apply(self, value: Tensor, weight: Tensor) -> Tensor:
+        """Apply some weights, without bias."""
         args = [value if isinstance(arg, Slot) else arg for arg in self.args]
-        args[self.weight] = (args[self.weight] * sign).clamp_min(0) * sign
+        args[self.weight] = weight
         bare: Tensor = self.operation.functional(*args, **self.kwargs)
         args = [torch.zeros_like(value) if isinstance(a, Slot) else b for a, b in zip(self.args, args, strict=True)]
         offset: Tensor = self.operation.functional(*args, **self.kwargs)
@@ -81,17 +86,19 @@ class Weighted:
         """Return the change of the positive and of the negative summands."""
         change = self.value - reference.value
         up, down = change.clamp_min(0), change.clamp_max(0)
-        return self._apply(up, 1) + self._apply(down, -1), self._apply(down, 1) + self._apply(up, -1)
+        more, less = self._halves()
+        return self._apply(up, more) + self._apply(down, less), self._apply(down, more) + self._apply(up, less)
 
     def pull(self, reference: Any, positive: Tensor, negative: Tensor) -> list[Tensor]:
         """Pull multipliers of the positive and of the negative summands back to the leaves."""
         change = self.value - reference.value
 
-        def through(sign: int, multipliers: Tensor) -> Tensor:
-            return vjp(lambda value: (self._apply(value, sign),), [change], (multipliers,))[0]
+        def through(weight: Tensor, multipliers: Tensor) -> Tensor:
+            return vjp(lambda value: (self._apply(value, weight),), [change], (multipliers,))[0]
 
-        rising = through(1, positive) + through(-1, negative)
-        falling = through(1, negative) + through(-1, positive)
+        more, less = self._halves()
+        rising = through(more, positive) + through(less, negative)
+        falling = through(more, negative) + through(less, positive)
         return [_by_sign(change, rising, falling)]
 
 
