@@ -94,6 +94,13 @@ BEFORE_THE_MODEL_RUNS = [
     (shap, {"baselines": 0.0, "n_samples": 0}, InvalidValueError, "n_samples"),
     (shap, {"baselines": 0.0, "stdevs": -1.0}, InvalidValueError, "stdevs"),
     (shap, {"baselines": 0.0, "stdevs": (0.1, 0.2)}, InvalidValueError, "stdevs"),
+    (
+        shap,
+        {"inputs": (X, X), "baselines": (0.0, 0.0), "stdevs": (0.1, -0.2)},
+        InvalidValueError,
+        r"stdevs\[1\] is -0.2",
+    ),
+    (shap, {"baselines": 0.0, "stdevs": float("inf")}, InvalidValueError, "stdevs is inf"),
     (shap, {"baselines": 0.0, "seed": "x"}, InvalidTypeError, "seed"),
     (shap, {"baselines": 0.0, "generator": 3}, InvalidTypeError, "generator"),
     (shap, {"baselines": 0.0, "seed": 3, "generator": torch.Generator()}, InvalidValueError, "only one"),

@@ -28,6 +28,21 @@ def base(generator):
 # -- definitions
 
 
+def test_attributions_have_the_floating_dtype_of_the_inputs_or_else_of_the_output():
+    """A wide input keeps its digits where the model computes in fewer; ids get the output's dtype."""
+    weights = torch.linspace(-1, 2, 5)
+
+    def model(ids, x):
+        return ids.float() @ weights + (x * x).sum(1).float()
+
+    ids, x = torch.arange(10).reshape(2, 5), torch.linspace(0.1, 1, 10, dtype=DOUBLE).reshape(2, 5)
+    for_ids, for_x = FeatureAblation(model).attribute((ids, x))
+    assert (for_ids.dtype, for_x.dtype) == (torch.float32, DOUBLE)
+    assert torch.allclose(for_ids, ids * weights, atol=1e-5)
+    (narrow,) = FeatureAblation(lambda v: (v * v).sum(1).double()).attribute((x.float(),))
+    assert narrow.dtype == torch.float32
+
+
 @pytest.mark.parametrize("players", range(1, 13))
 def test_shapley_values_of_random_games(players, generator):
     model, table = table_game(players, generator)

@@ -159,6 +159,19 @@ def test_a_budget_is_kept(generator):
         sampled(mlp(30), x, target=0, max_evals=58)
 
 
+@pytest.mark.parametrize("players", [4, 6])
+def test_all_subsets_are_taken_where_the_budget_holds_them_and_not_before(players, generator):
+    """The value of all features is known: there remain one less than all subsets."""
+    model, _ = table_game(players, generator)
+    every = 2**players - 1
+    for budget, exact in ((every - 1, False), (every, True), (every + 1, True)):
+        asked = {"n_samples": 1000, "max_evals": budget}
+        found, report = sampled(model, torch.ones(1, players, dtype=DOUBLE), **asked)
+        assert bool((report.standard_error[0] == 0).all()) is exact
+        assert found.isfinite().all()
+        assert report.rows <= budget + 3
+
+
 def test_going_on_is_as_if_never_stopped(x):
     whole, once = sampled(mlp(12), x, target=0, n_samples=40)
     _, first = sampled(mlp(12), x, target=0, n_samples=10)

@@ -5,6 +5,7 @@ import warnings
 import pytest
 import torch
 
+from pellucid._core.paired import Budget
 from pellucid._core.sampling import relative_error, warn_if_noisy
 from pellucid.errors import SamplingWarning
 
@@ -28,3 +29,16 @@ def test_small_and_unknown_errors_are_quiet(errors):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_if_noisy("Shapley", MEANS[: None if errors is None else len(errors)], errors, 20)
+
+
+def test_a_round_takes_what_the_error_asks_for():
+    """Errors fall with the root of the number, and no round is more than four times as large as what was taken."""
+    budget = Budget(first=100, most=10**6, tolerance=0.1)
+    assert budget.next(1000, 0.15, 10**9) == 2251
+    assert budget.next(1000, 5.0, 10**9) == 4001
+    assert budget.next(1000, 0.10001, 10**9) == 1002
+    assert budget.next(1000, 0.1, 10**9) == 0
+    assert budget.next(1000, 0.15, 1500) == 1500
+    assert Budget(100, 10**6, None).next(100, 5.0, 10**9) == 0
+    with pytest.warns(SamplingWarning, match="After 1000 evaluations"):
+        assert Budget(100, 1001, 0.1).next(1000, 0.15, 10**9) == 0

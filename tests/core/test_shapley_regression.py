@@ -66,6 +66,18 @@ def test_allotments_grow_without_taking_back():
         before = now
 
 
+@pytest.mark.parametrize("players", [5, 6, 11, 12, 30])
+def test_allotments_are_those_of_webster(players):
+    """One seat after the other, each to the size whose share is largest beside what it has and a half."""
+    sizes = range(1, players // 2 + 1)
+    share = {k: (0.5 if 2 * k == players else 1.0) / math.sqrt(k * (players - k)) for k in sizes}
+    taken = dict.fromkeys(sizes, 0)
+    for count in range(1, min(all_pairs(players), 200) + 1):
+        room = [k for k in sizes if taken[k] < pairs_of_size(players, k)]
+        taken[max(room, key=lambda k: share[k] / (taken[k] + 0.5))] += 1
+        assert allocate(players, count) == list(taken.values())
+
+
 def test_every_coalition_of_a_size_is_as_likely():
     """Also where coalitions are cut from random orders (many of them) rather than drawn from a list of all."""
     from pellucid._core import pairs as module

@@ -300,7 +300,24 @@ class OffsetBag(nn.Module):
         return self.bag(ids.reshape(-1), torch.arange(0, ids.numel(), ids.shape[1])).sum(1)
 
 
+class Paired(nn.Embedding):
+    """A table that returns more than its vectors."""
+
+    def forward(self, ids):
+        return super().forward(ids), ids
+
+
+class Unfolded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = Paired(12, 3)
+
+    def forward(self, ids):
+        return self.table(ids)[0].sum((1, 2))
+
+
 REFUSED = [
+    (lambda: embed(made(Unfolded()), ids_of()), UnsupportedModelError, "returns no floating-point tensor"),
     (lambda: embed(made(Combined()), ids_of()), UnsupportedModelError, "several ids each"),
     (lambda: embed(made(Both()), (ids_of(), ids_of())), UnsupportedModelError, r"inputs\[0\] and inputs\[1\]"),
     (lambda: embed(Loose("functional"), ids_of()), InvalidValueError, "without calling a torch.nn.Embedding module"),

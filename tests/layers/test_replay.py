@@ -214,6 +214,12 @@ class Before(nn.Module):
         z = self.hold(torch.sin(self.first(x)))
         return self.after(z.masked_fill(~mask, 0.3).gather(1, order))
 
+    def sizes(self, x):
+        h = torch.sin(self.first(x))
+        rows = len(h)
+        z = self.hold(h * 2)
+        return self.after(z.reshape(rows, -1).sum(1, keepdim=True) + z)
+
     def batch_statistics(self, x):
         h = self.first(x)
         return self.after(self.hold(torch.sin(h)) - h.mean(0))
@@ -236,6 +242,7 @@ REPLAYED = {
     "slots attended to",
     "nearest slot",
     "scaled",
+    "sizes",
     "control flow",
     "control flow after",
     "views",

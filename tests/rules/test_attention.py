@@ -12,7 +12,11 @@ from pellucid._core.rules.expansions import attention, layer_norm
 from pellucid._core.rules.softmax import SOFTMAX, logarithmic_mean
 
 SDPA = F.scaled_dot_product_attention
-SHAPES = {"equal": ((2, 4, 5, 6),) * 3, "cross": ((2, 4, 3, 6), (2, 4, 5, 6), (2, 4, 5, 2))}
+SHAPES = {
+    "equal": ((2, 4, 5, 6),) * 3,
+    "cross": ((2, 4, 3, 6), (2, 4, 5, 6), (2, 4, 5, 2)),
+    "one query": ((2, 1, 1, 6), (2, 1, 5, 6), (2, 1, 5, 2)),
+}
 GROUPED = ((2, 4, 5, 6), (2, 2, 5, 6), (2, 2, 5, 3))
 MASK = torch.tensor([[True, True, False, True, True]])
 
@@ -63,7 +67,7 @@ def test_grouped_heads_are_shared():
 
 def test_heads_without_a_batch_are_shared():
     def model(form):
-        return lambda q, k, v: form(q[0], k[0], v[0], enable_gqa=True).unsqueeze(0)
+        return lambda q, k, v: form(q[0], k[0], v[0], is_causal=True, enable_gqa=True).unsqueeze(0)
 
     shapes = tuple((1, *shape[1:]) for shape in GROUPED)
     whole, pieces = explained(model(SDPA), shapes), explained(model(attention), shapes)
@@ -89,6 +93,27 @@ def test_heads_may_be_views_and_be_written_later():
 def test_what_the_closed_form_does_not_cover_is_expanded(options):
     found = explained(lambda q, k, v: SDPA(q, k, v, **options) + q, SHAPES["equal"])
     assert "expanded" in rules(found)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [((2, 4, 5, 6), (2, 4, 5, 6), (2, 1, 5, 3)), ((2, 4, 5, 6), (2, 1, 5, 6), (2, 1, 5, 3))],
+    ids=["values", "keys and values"],
+)
+def test_heads_that_are_broadcast_are_expanded(shapes):
+    def whole(q, k, v):
+        return q + SDPA(q, k, v).sum(-1, keepdim=True)
+
+    found = explained(whole, shapes)
+    assert "attention, in closed form" not in rules(found)
+    same(found, explained(lambda q, k, v: q + attention(q, k, v).sum(-1, keepdim=True), shapes))
+
+
+def test_halves_are_expanded_since_their_sums_are_taken_in_single_precision():
+    generator = torch.Generator().manual_seed(0)
+    x, start = torch.randn(2, 2, 4, 5, 6, generator=generator).bfloat16()
+    found = deep_lift_gradients(lambda v: SDPA(v, v, v), (x,), (start,), lambda y: y.flatten(1).sum(1))
+    assert "attention, in closed form" not in rules(found)
 
 
 def test_a_mask_may_be_larger_than_the_scores():

@@ -5,6 +5,7 @@ import json
 import torch
 import torch.nn.functional as F
 
+from pellucid._core.output import accept_target, select
 from pellucid._core.rules import vocabulary
 
 from .asking import lifted
@@ -24,6 +25,15 @@ def test_operations_rules_and_lines():
     assert "test_certificate.py" in rows["relu"].line
     assert rows["relu"].line.endswith("in model")
     assert result.certificate.count("rescale") == 1
+
+
+def test_what_chooses_the_output_is_no_line_of_the_users():
+    """The operations of the target's own selection are told apart from those of the model."""
+    target = accept_target((1, slice(0, 2)), 3)
+    _, result = lifted(lambda x: x.exp().reshape(3, 2, 4), torch.randn(3, 8), select=lambda y: select(y, target))
+    lines = {row.operation: row.line for row in result.certificate.operations}
+    assert "test_certificate.py" in lines["exp"]
+    assert lines["sum"] == "the selection of the target"
 
 
 def test_plain_data_and_text():

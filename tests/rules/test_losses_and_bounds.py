@@ -150,6 +150,10 @@ PAIRS = {
         lambda v: F.glu(v.reshape(-1, 3, 2)),
         lambda v: v.reshape(-1, 3, 2)[:, :, :1] * torch.sigmoid(v.reshape(-1, 3, 2)[:, :, 1:]),
     ),
+    "quotient added": (
+        lambda v: torch.addcdiv(v[:, :2], v[:, 2:4], 2 + v[:, 4:].cos()),
+        lambda v: v[:, :2] + v[:, 2:4] / (2 + v[:, 4:].cos()),
+    ),
     "distance": (
         lambda v: F.pairwise_distance(v[:, :3], v[:, 3:]),
         lambda v: ((v[:, :3] - v[:, 3:] + 1e-6) ** 2).sum(1).sqrt(),
@@ -177,6 +181,10 @@ PAIRS = {
     "quantiles of the middle": (
         lambda v: torch.quantile(v.reshape(-1, 3, 2), 0.25, dim=1, keepdim=True),
         lambda v: v.reshape(-1, 3, 2).sort(1).values[:, :2].mean(1, keepdim=True),
+    ),
+    "quantile of all": (
+        lambda v: torch.stack([torch.quantile(row.reshape(2, 3), 0.2, keepdim=True).flatten() for row in v]),
+        lambda v: v.sort(1).values[:, 1:2],
     ),
     "gate": (lambda v: F.glu(v, 1), lambda v: v[:, :3] * torch.sigmoid(v[:, 3:])),
 }

@@ -12,7 +12,7 @@ from pellucid._core.rules.deeplift_tables import RESCALE_TABLE
 from pellucid._core.rules.recurrent import unrolled
 from pellucid._core.rules.recurrent_cells import CELLS
 
-from .asking import incompleteness, lifted
+from .asking import gradient, incompleteness, lifted
 
 KINDS = {
     "lstm": nn.LSTM,
@@ -116,3 +116,14 @@ def test_a_rectifier_at_rest_passes_nothing():
     _, found = lifted(lambda v: net(v)[0] + v.sum(2, keepdim=True), zero, baselines=(zero,))
     _, expected = lifted(lambda v: v.sum(2, keepdim=True) * torch.ones(3), zero, baselines=(zero,))
     assert torch.equal(found.multipliers[0], expected.multipliers[0])
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn_tanh"])
+def test_between_neighbours_the_slope_is_that_of_the_middle(kind):
+    """A quotient of differences would have lost half of its digits."""
+    model = Everything(kind)
+    for weight in model.layer.parameters():  # gates stay open, so that steps are small beside their inputs
+        weight.data.mul_(0.1).add_(1.0 if weight.dim() == 1 else 0.0)
+    middle, step = torch.randn(3, 6, 4), 1e-10 * torch.randn(3, 6, 4)
+    _, found = lifted(model, middle + step, baselines=(middle - step,))
+    torch.testing.assert_close(found.multipliers[0], gradient(model, middle), rtol=1e-12, atol=1e-13)

@@ -42,6 +42,15 @@ def test_rule_by_operation_name():
     torch.testing.assert_close(result.multipliers[0], gradient(torch.tanh, x))
 
 
+def test_rule_of_a_linear_operation_by_name():
+    doubled = Rule("doubled", lambda occurrence: lambda gradients: (2 * gradients[0].expand(3, 5),))
+    x = torch.randn(3, 5)
+    _, result = lifted(lambda v: v.sum(1, keepdim=True), x, choices=Choices(rules={"sum": doubled}))
+    _, plain = lifted(lambda v: v.sum(1, keepdim=True), x)
+    torch.testing.assert_close(result.multipliers[0], 2 * plain.multipliers[0])
+    assert result.certificate.count("doubled") == 1
+
+
 def test_rule_sees_call_and_reference():
     def halves(occurrence):
         call, reference = occurrence.pair

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from pellucid._core.rules import deep_lift_of_each
 from pellucid._core.rules.order import time_at_ranks
 
 from .asking import gradient, incompleteness, lifted, weighted
@@ -51,6 +52,21 @@ def test_unary_is_the_gradient_where_nothing_changes():
     torch.testing.assert_close(result.multipliers[0], 1 - torch.tanh(x) ** 2, rtol=1e-13, atol=0)
 
 
+@pytest.mark.parametrize(("function", "at"), [(torch.sqrt, 0.0), (torch.acos, 1.0), (torch.asin, 1.0)])
+def test_an_infinite_slope_counts_nothing_where_nothing_changes(function, at):
+    x, start = torch.tensor([[at, 0.3]]), torch.tensor([[at, 0.6]])
+    _, result = lifted(function, x, baselines=(start,), select=lambda y: y.sum(1))
+    assert result.multipliers[0][0, 0] == 0
+    assert incompleteness(function, x, baselines=(start,)) < 1e-13
+
+
+def test_a_value_that_is_infinite_in_both_passes_counts_nothing():
+    x, start = torch.tensor([[1000.0, 0.3]]), torch.tensor([[2000.0, 0.6]])
+    _, result = lifted(torch.exp, x, baselines=(start,), select=lambda y: y.sum(1))
+    slope = (torch.exp(x) - torch.exp(start)) / (x - start)
+    torch.testing.assert_close(result.multipliers[0], slope.nan_to_num(0.0))
+
+
 def test_unary_counts_a_kink_between_neighbours():
     x, start = torch.tensor([[1e-10]]), torch.tensor([[-3e-10]])
     _, result = lifted(torch.relu, x, baselines=(start,), select=lambda y: y.sum(1))
@@ -75,6 +91,7 @@ PRODUCTS = {
     "lerp": lambda x: torch.lerp(x[:, :2], x[:, 2:4], x[:, 4:]),
     "outer": lambda x: torch.stack([torch.outer(r[:3], r[3:]) for r in x]),
     "cross": lambda x: torch.linalg.cross(x[:, :3], x[:, 3:]),
+    "complex": lambda x: (torch.complex(x[:, :2], x[:, 2:4]) * torch.complex(x[:, 4:], x[:, :2])).imag,
     "bilinear": lambda x: F.bilinear(x[:, :3], x[:, 3:], torch.ones(2, 3, 3).cumsum(2)),
 }
 
@@ -198,9 +215,13 @@ def test_convex_functions_are_complete_by_a_rule_of_their_own(name):
 @pytest.mark.parametrize("order", [0.5, 0.9])
 def test_norms_of_an_order_below_one_are_not_convex(order):
     x = torch.randn(3, 3, 4)
-    for norm in (lambda v: v.norm(order, dim=2), lambda v: torch.linalg.vector_norm(v, order, 2)):
+    for norm in (
+        lambda v: v.norm(order, dim=2),
+        lambda v: torch.linalg.vector_norm(v, order, 2),
+        lambda v: torch.stack([torch.dist(row, row.flip(1), order) for row in v]),
+    ):
         (entry,) = lifted(norm, x)[1].certificate.unknown
-        assert "norm" in entry
+        assert "norm" in entry or "dist" in entry
         assert incompleteness(norm, x) < 1e-13
 
 
@@ -233,6 +254,37 @@ def test_ranks_are_integrated_exactly(name):
     _, result = lifted(ORDER[name], x, baselines=(start,))
     assert incompleteness(ORDER[name], x) < 1e-13
     torch.testing.assert_close(result.multipliers[0], path_integral(ORDER[name], x, start), rtol=0, atol=3e-3)
+
+
+def test_ranks_along_another_dimension_and_of_a_single_number():
+    x, start = torch.randn(4, 6), torch.randn(4, 6)
+    for along, moved in (
+        (lambda v: v.reshape(4, 3, 2).sort(1)[0], lambda v: v.reshape(4, 3, 2).mT.sort(2)[0].mT),
+        (lambda v: torch.stack([row.prod().sort()[0] for row in v]), lambda v: v.prod(1)),
+    ):
+        found, expected = (lifted(f, x, baselines=(start,))[1].multipliers[0] for f in (along, moved))
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+EVERY_RULE = {
+    **{name: (function, (4, 5)) for name, function in UNARY.items()},
+    **{name: (function, (2, 6)) for name, function in PRODUCTS.items()},
+    **{name: (function, (3, 3, 4)) for name, function in CONVEX.items()},
+    **{name: (function, (3, 6)) for name, function in ORDER.items()},
+    "softmax": (lambda x: x.softmax(1) * x, (3, 6)),
+}
+
+
+@pytest.mark.parametrize("name", EVERY_RULE)
+def test_several_outputs_share_one_pair_of_passes(name):
+    """Rules that work in their own memory leave it as it is for the outputs that come after."""
+    function, shape = EVERY_RULE[name]
+    x, start = torch.randn(shape), torch.randn(shape)
+    selects = (weighted, lambda y: y.square().flatten(1).sum(1), weighted)
+    together = deep_lift_of_each(function, (x,), (start,), selects)
+    for found, select in zip(together, selects, strict=True):
+        _, alone = lifted(function, x, baselines=(start,), select=select)
+        torch.testing.assert_close(found.multipliers[0], alone.multipliers[0], rtol=1e-12, atol=1e-12)
 
 
 def test_time_at_ranks_is_doubly_stochastic_with_ties():

@@ -104,6 +104,21 @@ def test_gradients_inside_the_model_are_refused():
         lifted(lambda x: torch.autograd.grad((x**3).sum(), x)[0], torch.randn(3, 5))
 
 
+def test_gradients_of_the_models_own_weights_are_refused_too():
+    weight = nn.Parameter(torch.randn(5, 5))
+    with pytest.raises(UnsupportedModelError, match="takes gradients inside its forward pass"):
+        lifted(lambda x: x.tanh() @ torch.autograd.grad(weight.square().sum(), weight)[0], torch.randn(3, 5))
+
+
+def test_the_values_of_constants_may_be_replaced():
+    def model(x):
+        scale = torch.empty(5)
+        scale.data = torch.linspace(0.5, 2.0, 5)
+        return x.tanh() * scale
+
+    assert incompleteness(model, torch.randn(3, 5)) < 1e-13
+
+
 def test_other_threads_are_refused():
     def model(x):
         found = []
@@ -130,9 +145,21 @@ def test_data_dependent_shapes_are_refused():
         lifted(lambda z: z[z > 0].exp().sum().reshape(1, 1), x, baselines=(-x,))
 
 
+def zero_at_largest(x):
+    h = x.exp()
+    h[:, x.argmax(1)[0]] = 0.0
+    return h
+
+
+def maxima_by_sign(x):
+    return torch.zeros(1, 2).scatter_reduce(1, (x > 0.3).long(), x.exp(), "amax")
+
+
 @pytest.mark.parametrize(
     ("model", "name"),
     [
+        (zero_at_largest, "__setitem__"),
+        (maxima_by_sign, "scatter_reduce"),
         (lambda x: x[:, :1] * float(x.sum()), "__float__"),
         (lambda x: x + torch.from_numpy(x.detach().numpy()), "numpy"),
         (lambda x: x.exp()[:, x.argmax(1)[0]].unsqueeze(1), "__getitem__"),
@@ -287,6 +314,10 @@ def test_compiled_models_run_eagerly():
     assert torch.equal(lifted(torch.compile(inner), x)[1].multipliers[0], expected)
     nested = torch.compile(inner)
     assert torch.equal(lifted(lambda z: nested(z) * 1.0, x)[1].multipliers[0], expected)
+    compiled = []
+    later = torch.compile(lambda z: z.tanh() * 2, backend=lambda graph, _: compiled.append(graph) or graph.forward)
+    later(x)
+    assert len(compiled) == 1  # afterwards, models are compiled as before
 
 
 def test_writes_into_what_autograd_has_saved():

@@ -129,6 +129,19 @@ def test_the_audit_names_the_line_of_a_constant():
     assert found.audit.elsewhere == pytest.approx(0.0, abs=1e-12)
 
 
+def test_the_audit_counts_the_calls_of_a_line():
+    layer = nn.Linear(2, 2).double()
+
+    def net(x):
+        for _ in range(3):
+            x = torch.tanh(layer(x))
+        return x
+
+    x = torch.tensor([[0.7, -0.4]], dtype=torch.float64)
+    found = relevances(net, (x,), lambda y: y.sum(1), Composite("", (Assign(Epsilon(0.1)),)), audit=True)
+    assert {row.operation: row.calls for row in found.audit.rows} == {"linear": 3, "tanh": 3}
+
+
 def test_epsilon_absorbs_what_its_definition_says():
     layer = nn.Linear(1, 1, bias=False).double()
     with torch.no_grad():

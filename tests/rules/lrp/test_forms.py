@@ -78,6 +78,23 @@ def test_forms_agree(form, composite):
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
 
 
+def test_a_view_of_what_is_written_later_is_the_input_of_a_layer():
+    torch.manual_seed(5)
+    first, second = nn.Linear(5, 6).double(), nn.Linear(4, 3).double()
+
+    def view(x):
+        h = first(x)
+        part = h[:, :4]
+        h.relu_()
+        return second(part)
+
+    x = torch.randn(3, 5, dtype=DOUBLE)
+    composite = Composite("", (Assign(Gamma(0.5)),))
+    found = relevances(view, (x,), third, composite)
+    expected = relevances(lambda v: second(F.relu(first(v))[:, :4]), (x,), third, composite)
+    torch.testing.assert_close(found.relevances[0], expected.relevances[0], rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("composite", COMPOSITES, ids=lambda c: c.name)
 def test_a_batch_equals_its_examples(composite):
     torch.manual_seed(5)
@@ -191,6 +208,23 @@ def test_products_of_signals_share_equally():
     torch.testing.assert_close(total.relevances[1].sum(), (two[:, :2] @ three[:, :2]).sum() / 2)
     blended = relevances(torch.lerp, (one, two, three), lambda y: y.sum(1), Composite("z"))
     torch.testing.assert_close(blended.delta, torch.zeros(2, dtype=DOUBLE), rtol=0, atol=1e-12)
+
+
+VANISHING = {
+    "cube": lambda x: x**3,
+    "clamp": lambda x: x.clamp(-0.5, 0.4),
+    "threshold": lambda x: F.threshold(x, 0.1, 0.0),
+}
+
+
+@pytest.mark.parametrize("name", VANISHING)
+def test_what_is_zero_at_zero_is_a_signal(name):
+    """Functions that no list names are asked for their value at zero, and take their share of a product."""
+    one, two = torch.randn(2, 3, 5, dtype=DOUBLE, generator=torch.Generator().manual_seed(8))
+    product = VANISHING[name](one) * torch.tanh(two)
+    found = relevances(lambda a, b: VANISHING[name](a) * torch.tanh(b), (one, two), lambda y: y.sum(1), Composite("z"))
+    for part in found.relevances:
+        torch.testing.assert_close(part, product / 2)
 
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])

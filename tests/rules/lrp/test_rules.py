@@ -1,5 +1,7 @@
 """Each rule equals its definition on explicit matrices, in every kind of layer."""
 
+import contextlib
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -51,6 +53,10 @@ class Matmul(nn.Module):
         match self.form:
             case "addmm":
                 return torch.addmm(self.bias, x, self.weight, beta=0.5, alpha=-2.0)
+            case "addmm, doubled":
+                return torch.addmm(self.bias, x, self.weight, alpha=2)
+            case "addmm, plain":
+                return torch.addmm(self.bias, x, self.weight)
             case "@":
                 return x @ self.weight
             case "einsum":
@@ -68,6 +74,8 @@ LAYERS = {
     "conv2d, groups and dilation": (lambda: nn.Conv2d(2, 4, 2, groups=2, dilation=2), (2, 5, 4)),
     "conv transposed": (lambda: nn.ConvTranspose2d(2, 3, 3, stride=2), (2, 3, 3)),
     "addmm": (lambda: Matmul("addmm"), (6,)),
+    "addmm, doubled": (lambda: Matmul("addmm, doubled"), (6,)),
+    "addmm, plain": (lambda: Matmul("addmm, plain"), (6,)),
     "matmul": (lambda: Matmul("@"), (6,)),
     "einsum": (lambda: Matmul("einsum"), (6,)),
     "keywords": (lambda: Matmul("keywords"), (6,)),
@@ -143,6 +151,22 @@ def test_first_layer_rules_reach_zeros_through_views_and_padding(rule):
     assert abs(found.audit.elsewhere) < 1e-10 * found.audit.explained + 1e-10
 
 
+def test_paths_to_the_inputs_are_walked_once():
+    """Forty times two ways from one value to the next make 10^12 paths."""
+    torch.manual_seed(4)
+    layer = nn.Linear(4, 3).double()
+
+    def net(x):
+        for _ in range(40):
+            x = torch.cat([x[:, :2], x[:, 2:]], 1)
+        return layer(x)
+
+    x = examples((4,), 9)
+    composite = Composite("first", (Assign(WSquare(), first=True),))
+    found = relevances(net, (x,), curved, composite).relevances[0]
+    torch.testing.assert_close(found, relevances(layer, (x,), curved, composite).relevances[0])
+
+
 def test_an_input_used_twice_gets_relevance_from_both_uses():
     torch.manual_seed(0)
     first, second = nn.Linear(5, 3).double(), nn.Linear(5, 3).double()
@@ -205,6 +229,15 @@ def test_a_box_that_does_not_hold_the_values_is_refused():
             lambda y: y[:, 1],
             Composite("", (Assign(ZBox(0.0, 0.5)),)),
         )
+
+
+@pytest.mark.parametrize("size", [1e-4, 1.0, 1e4])
+def test_rounding_beside_a_box_is_forgiven_whatever_its_size(size):
+    layer, composite = nn.Linear(3, 2).double(), Composite("", (Assign(ZBox(0.0, size)),))
+    for beside, accepted in ((1e-7, True), (1e-5, False)):
+        x = torch.full((1, 3), size * (1 + beside), dtype=DOUBLE)
+        with contextlib.nullcontext() if accepted else pytest.raises(InvalidValueError, match="lie outside"):
+            relevances(layer, (x,), lambda y: y[:, 1], composite)
 
 
 def test_a_box_of_tensors():
