@@ -46,31 +46,48 @@ class Evidence:
         return cls(seconds, reached)
 
     def tests_for(self, path: Path, mutant: Mutant, budget: float) -> list[str]:
-        """Choose the fastest tests that reach a mutant's lines, of many kinds before many of a kind.
+        """Choose tests that reach a mutant's lines.
 
+        A quarter of the budget goes to tests of each way through the function: for each of its lines the fastest test,
+        lines that few reach first. The rest goes to the fastest tests, many kinds before many of a kind.
         What runs while a module is imported belongs to no test: then those that reach the function, or the file.
         """
         lines = self.reached[path]
-        spans = [mutant.lines, mutant.function or mutant.lines, (1, 10**6)]
-        for first, last in spans:
+        whole = (1, 10**6)
+        function = mutant.function or whole
+        for first, last in (mutant.lines, function, whole):
             names = {name for line, found in lines.items() if first <= line <= last for name in found}
             if names:
-                return self._fastest(names, budget)
+                around = [names & set(found) for line, found in lines.items() if function[0] <= line <= function[1]]
+                return self._affordable((self._ways(around), budget / 4), (self._kinds(names), 3 * budget / 4))
         return []
 
-    def _fastest(self, names: set[str], budget: float) -> list[str]:
+    def _fastest(self, names: set[str]) -> list[str]:
+        return sorted(names, key=lambda n: (self.seconds[n], n))
+
+    def _ways(self, around: list[set[str]]) -> list[str]:
+        rarest = sorted((found for found in around if found), key=len)
+        return list(dict.fromkeys(self._fastest(found)[0] for found in rarest))
+
+    def _kinds(self, names: set[str]) -> list[str]:
         kinds = defaultdict(list)
-        for name in sorted(names, key=lambda n: (self.seconds[n], n)):
+        for name in self._fastest(names):
             kinds[re.sub(r"\[.*", "", name)].append(name)
         ranked = sorted((rank, self.seconds[n], n) for group in kinds.values() for rank, n in enumerate(group))
-        chosen: list[str] = []
-        total, opened = 0.0, set()
-        for _, seconds, name in ranked:
-            file = name.partition("::")[0]
-            cost = seconds + PER_TEST + PER_FILE * (file not in opened)
-            if chosen and total + cost > budget:
-                continue
-            chosen.append(name)
-            opened.add(file)
-            total += cost
-        return chosen
+        return [name for *_, name in ranked]
+
+    def _affordable(self, *orders: tuple[list[str], float]) -> list[str]:
+        chosen: dict[str, None] = {}
+        opened: set[str] = set()
+        left = 0.0
+        for order, budget in orders:
+            left += budget
+            for name in order:
+                file = name.partition("::")[0]
+                cost = self.seconds[name] + PER_TEST + PER_FILE * (file not in opened)
+                if name in chosen or (chosen and cost > left):
+                    continue
+                chosen[name] = None
+                opened.add(file)
+                left -= cost
+        return list(chosen)

@@ -128,6 +128,19 @@ def test_the_fastest_tests_of_each_kind_come_first():
     assert evidence.tests_for(path, mutant, 2.0) == ["t.py::a[1]", "t.py::b", "t.py::a[2]"]
 
 
+def test_rare_ways_through_a_function_are_tried_first():
+    source = "def f(x):\n    if x > 2:\n        return 3\n    return 4\n"
+    mutant = next(m for m in mutants(source) if m.before == "x > 2")
+    path = Path("f.py")
+    fast = [f"t.py::a[{k}]" for k in range(50)]
+    seconds = {**dict.fromkeys(fast, 0.01), "t.py::a[slow]": 0.1, "t.py::elsewhere": 0.01}
+    reached = {2: [*fast, "t.py::a[slow]"], 3: ["t.py::a[slow]"], 4: fast, 9: ["t.py::elsewhere"]}
+    chosen = Evidence(seconds, {path: reached}).tests_for(path, mutant, 1.2)
+    assert chosen[0] == "t.py::a[slow]"
+    assert 50 > len(chosen) > 10
+    assert "t.py::elsewhere" not in chosen
+
+
 def test_a_sample_keeps_its_mutants_when_other_code_changes():
     path, source = (
         CORE / "f.py",
