@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from pellucid._core import third_order
 from pellucid._core.pairs import Pairs, all_pairs, allocate, default_budget, draw_pairs, pairs_of_size
 from pellucid._core.regression import shapley_regression
 from tests.models import DOUBLE
@@ -149,6 +150,20 @@ def test_the_total_is_kept_whatever_the_budget(rows):
     assert found.errors.isfinite().all() == (rows >= 60)
     for k in range(2):  # columns do not influence each other
         assert torch.allclose(found.values[:, k], estimate(values[:, k], rows, 4).values, atol=1e-12)
+
+
+def test_the_control_knows_inner_products_and_shapley_values_of_interactions_of_three(generator):
+    """Both against their definitions: products of three signs less the mean sign, over all coalitions."""
+    signs = all_coalitions(6).double() * 2 - 1
+    triples = [signs[:, list(three)].prod(1) for three in itertools.combinations(range(6), 3)]
+    features = (torch.stack(triples, 1) - signs.mean(1, keepdim=True)) / math.sqrt(20)
+    drawn = torch.tensor([1, 6, 23, 41, 56])
+    assert torch.allclose(third_order._kernel(signs[drawn]), features[drawn] @ features[drawn].T, atol=1e-13)
+    assert torch.allclose(third_order._triples(signs[drawn]), features[drawn], atol=1e-13)
+    weights = torch.randn(5, 2, dtype=DOUBLE, generator=generator)
+    values = features @ features[drawn].T @ weights
+    expected = torch.stack([shapley_of(column) for column in values.T], 1)
+    assert torch.allclose(third_order._shapley(signs[drawn], weights), expected, atol=1e-13)
 
 
 def test_games_with_interactions_of_three_are_nearly_exact():

@@ -11,6 +11,7 @@ OUT = torch.arange(24.0).reshape(2, 3, 4)
 FORMS = [
     ((1, 2), OUT[:, 1, 2]),
     ((0, -1), OUT[:, 0, 3]),
+    ((torch.tensor(2), 1), OUT[:, 2, 1]),
     ((1, slice(1, 3)), OUT[:, 1, 1:3].sum(1)),
     ((slice(None), slice(None)), OUT.sum((1, 2))),
     ([(0, 1), (2, 3)], torch.stack([OUT[0, 0, 1], OUT[1, 2, 3]])),
@@ -72,6 +73,7 @@ def test_targets_follow_repeated_rows():
         ([], InvalidValueError, "length 0"),
         ([(0, 1), (0,)], InvalidValueError, "lengths"),
         ([0, 1.5], InvalidTypeError, r"target\[1\]"),
+        ((0, torch.tensor(True)), InvalidTypeError, r"target\[1\].*truth value"),
     ],
 )
 def test_targets_that_are_refused_at_the_door(target, error, words):

@@ -44,6 +44,17 @@ def dropped_in_place(h):
     return h.square()
 
 
+def activation_dropped_in_place(h):
+    torch.manual_seed(3)
+    h = h.sigmoid()
+    return F.dropout(h, 0.5, training=True, inplace=True).square()
+
+
+def activation_dropped(h):
+    torch.manual_seed(3)
+    return F.dropout(h.sigmoid(), 0.5, training=True).square()
+
+
 def items_scaled(h):
     return h.masked_fill_(h < 0, 0.0)
 
@@ -69,6 +80,7 @@ FORMS = {
         lambda h: torch.exp(torch.log(h.clamp_min(1e-300))) * (h > 0),
     ],
     "dropout": [dropped, dropped_in_place],
+    "dropout of an activation": [activation_dropped, activation_dropped_in_place],
     "silu": [
         nn.SiLU(),
         lambda h: h * torch.sigmoid(h),

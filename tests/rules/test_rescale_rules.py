@@ -305,6 +305,13 @@ def test_unknown_operations_are_integrated_and_named():
     assert incompleteness(torch.linalg.det, x, select=lambda y: y) < 1e-13
 
 
+def test_results_that_are_not_used_have_no_share():
+    """Eigenvectors of equal eigenvalues have no derivative; the eigenvalues have one."""
+    x, start = torch.diag(torch.tensor([1.0, 2.0, 2.0]))[None], torch.diag(torch.tensor([0.3, 0.7, 0.7]))[None]
+    _, result = lifted(lambda m: torch.linalg.eigh(m)[0].sum(1), x, baselines=(start,), select=lambda y: y)
+    torch.testing.assert_close(result.multipliers[0], torch.eye(3)[None])
+
+
 @pytest.mark.parametrize("shape", [(4, 6), (4, 6, 5)])
 def test_a_small_step_gives_the_gradient(shape):
     """Multipliers tend to the gradient: the error falls with the distance."""
