@@ -221,8 +221,7 @@ class ThroughNeuron:
                 run(*(x.clone() for x in inputs))
             calls, values = flowing.collected()
         leaves = tuple(cut.kept())
-        keep = {**self.grad_kwargs, "retain_graph": True}
-        by_leaf, _ = gradients_of([choose(output) for choose in chooses], leaves, keep)[0]
+        by_leaf, _ = gradients_of([choose(output) for choose in chooses], leaves, self.grad_kwargs)[0]
         arriving = _replaced(cut, leaves, by_leaf)
         through = [_conducted(neuron, calls, values, arriving, len(inputs[0])) for neuron in self.neurons]
         found = gradients_of(through, inputs, self.grad_kwargs)
