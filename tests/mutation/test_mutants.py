@@ -109,6 +109,16 @@ def test_errors_are_noticed_or_not(tmp_path, monkeypatch):
     assert notices("little", path, broken, address, 60) == "a test"
 
 
+def test_tests_inside_the_changed_file_run_with_the_change(tmp_path, monkeypatch):
+    """As doctests do: their file is loaded because it was asked for."""
+    path = tmp_path / "inner.py"
+    path.write_text("def double(x):\n    return x * 2\n\n\ndef test_double():\n    assert double(3) == 6\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    wrong = next(m.number for m in mutants(path.read_text()) if m.before == "x * 2")
+    assert notices("inner", path, wrong, ["inner.py::test_double"], 60) == "a test"
+
+
 def test_what_never_ends_is_noticed(tmp_path, monkeypatch):
     path = tmp_path / "ending.py"
     path.write_text("def count(n):\n    while n > 0:\n        n = n - 1\n    return n\n")
