@@ -53,7 +53,7 @@ def drawn(everything: list[tuple[Path, Mutant]], seed: int) -> list[tuple[Path, 
 @click.option("--count", default=300, help="Number of mutants.")
 @click.option("--seed", default=0, help="Of the sample.")
 @click.option("--only", default="", help="Only files whose path holds this.")
-@click.option("--budget", default=12.0, help="Seconds that the chosen tests of a mutant are expected to take.")
+@click.option("--budget", default=8.0, help="Seconds that the chosen tests of a mutant are expected to take.")
 @click.option("--coverage", default=ROOT / ".coverage", type=Path, help="Coverage data with a context per test.")
 @click.option("--report", default=ROOT / "build" / "tests.xml", type=Path, help="Durations of the tests.")
 @click.option("--show", is_flag=True, help="Print every mutant, not only the survivors.")

@@ -10,7 +10,7 @@ from coverage import CoverageData
 
 from tests.mutation.mutants import Mutant
 
-PER_TEST, PER_FILE = 0.01, 0.25
+PER_TEST, PER_FILE = 0.005, 0.05
 """Seconds that a test takes beside its own, and its file to be imported."""
 
 
