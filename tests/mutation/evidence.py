@@ -48,8 +48,8 @@ class Evidence:
     def tests_for(self, path: Path, mutant: Mutant, budget: float) -> list[str]:
         """Choose tests that reach a mutant's lines.
 
-        A quarter of the budget goes to tests of each way through the function: for each of its lines the fastest test,
-        lines that few reach first. The rest goes to the fastest tests, many kinds before many of a kind.
+        A quarter of the budget goes to tests of each way through the function and then the file: for each line the
+        fastest test, lines that few reach first. The rest goes to the fastest tests, many kinds before many of a kind.
         What runs while a module is imported belongs to no test: then those that reach the function, or the file.
         """
         lines = self.reached[path]
@@ -58,15 +58,18 @@ class Evidence:
         for first, last in (mutant.lines, function, whole):
             names = {name for line, found in lines.items() if first <= line <= last for name in found}
             if names:
-                around = [names & set(found) for line, found in lines.items() if function[0] <= line <= function[1]]
-                return self._affordable((self._ways(around), budget / 4), (self._kinds(names), 3 * budget / 4))
+                inside, outside = [], []
+                for line, found in lines.items():
+                    (inside if function[0] <= line <= function[1] else outside).append(names & set(found))
+                ways = [*self._ways(inside), *self._ways(outside)]
+                return self._affordable((ways, budget / 4), (self._kinds(names), 3 * budget / 4))
         return []
 
     def _fastest(self, names: set[str]) -> list[str]:
         return sorted(names, key=lambda n: (self.seconds[n], n))
 
-    def _ways(self, around: list[set[str]]) -> list[str]:
-        rarest = sorted((found for found in around if found), key=len)
+    def _ways(self, lines: list[set[str]]) -> list[str]:
+        rarest = sorted((found for found in lines if found), key=len)
         return list(dict.fromkeys(self._fastest(found)[0] for found in rarest))
 
     def _kinds(self, names: set[str]) -> list[str]:

@@ -45,9 +45,9 @@ def _applies(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         return False
     if {one.dtype for one in tensors} not in ({torch.float32}, {torch.float64}) or _autocast(query):
         return False
-    heads = query.shape[:-2], key.shape[:-2], value.shape[:-2]
-    shared = bool(kwargs.get("enable_gqa")) and heads[0][:-1] == heads[1][:-1]
-    if heads[1] != heads[2] or not (heads[0] == heads[1] or shared) or 0 in (*query.shape, *key.shape):
+    asking, asked, seen = query.shape[:-2], key.shape[:-2], value.shape[:-2]
+    shared = bool(kwargs.get("enable_gqa")) and asking[:-1] == asked[:-1]
+    if asked != seen or not (asking == asked or shared) or 0 in (*query.shape, *key.shape):
         return False
     return mask is None or _covers(mask, query, (*query.shape[:-1], key.shape[-2]))
 
