@@ -17,6 +17,7 @@ from pellucid._core.expansion import (
     NotExpandableError,
     agree,
     appended,
+    between,
     compared,
     require_rows,
     run_blocks,
@@ -78,22 +79,29 @@ class Evaluator:
         report.count(self.site.examples)
         return run_plain(lambda lent: output_tensor(self.site.run_whole(lent)), values).detach()
 
+    def _run_rows(self, values: tuple[Tensor, ...], examples: Tensor) -> Tensor:
+        """Evaluate copies of the chosen examples, copy after copy."""
+        count = len(values[0])
+        report.count(count)
+        repeats = count // len(examples)
+        return run_plain(lambda lent: output_tensor(self.site.run_rows(lent, examples, repeats)), values).detach()
+
     def stands_beside(self, others: tuple[Tensor, ...], examples: Tensor) -> bool:
-        """Tell whether examples give their outputs also behind other values in the same pass.
+        """Tell whether examples give the same outputs with other values in the same pass, and these without them.
 
         The other values must differ: a model that works with statistics over the batch does not notice a
         copy of it.
         """
         expected = self.outputs()
         both = appended(others, tuple(x[examples.to(x.device)] for x in self.question.inputs))
-        report.count(2 * len(examples))
         try:
-            found = run_plain(lambda lent: output_tensor(self.site.run_rows(lent, examples, 2)), both).detach()
+            found, alone = self._run_rows(both, examples), self._run_rows(others, examples)
         except SHAPE_ERRORS:
             return False
         if found.dim() == 0 or len(found) != 2 * len(examples) or expected.shape[:1] != (self.site.examples,):
             return False
-        return agree(found[len(examples) :], expected[examples.to(expected.device)])
+        there = torch.cat((alone, expected[examples.to(expected.device)])) if alone.dim() else alone
+        return agree(found, there)
 
     # -- gradients
 
@@ -182,7 +190,7 @@ class Evaluator:
         anchor = tuple(x[examples.to(x.device)] for x in self.question.inputs)
         if not isinstance(self.differentiate, WITHOUT_BOOKS):
             others = tuple(v[: len(examples)] for v in points.references or points.values)
-            if not self.stands_beside(others, examples):
+            if not self.stands_beside(between(anchor, others), examples):
                 raise NotExpandableError("a row gave another output among other rows than alone")
             found = self._rows_pass(points, examples)
         else:
@@ -190,8 +198,20 @@ class Evaluator:
             anchored = points if there else Points(appended(points.values, anchor))
             passes = compared(lambda: self._rows_pass(anchored, examples), lambda passes: passes[0].output, known)
             found = tuple(f.first(len(points.values[0])) for f in passes)
+            self._check_alone(points, found[0].output, examples)
         self._checked.add(tuple(examples.tolist()))
         return found
+
+    def _check_alone(self, points: Points, among: Tensor, examples: Tensor) -> None:
+        """See whether a copy between the ends of a path gives by itself what it gave among the others.
+
+        Not one at an end: the last may be the inputs themselves, and at a baseline a model may give the same
+        whatever is beside it.
+        """
+        copy = 3 * (len(among) // len(examples) - 1) // 4
+        rows = slice(copy * len(examples), (copy + 1) * len(examples))
+        values = tuple(v[rows] for v in points.values)
+        compared(lambda: self._run_rows(values, examples), lambda output: output, among[rows])
 
     def _noting(self, found: tuple[Pass, ...]) -> tuple[Pass, ...]:
         """Note which inputs had influence."""

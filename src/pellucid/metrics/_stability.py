@@ -258,15 +258,18 @@ class _Copies:
             pending = []
 
     def _explained_together(self, copies: list[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
-        """Explain copies in one call beside the inputs; nothing if these come out differently there, or not at all.
+        """Explain copies in one call beside the inputs; nothing if one comes out differently there, or not at all.
 
-        What fails for another reason fails again when the copies are explained one by one.
+        The inputs must be explained as they are without copies, and a copy as it is without inputs. What fails for
+        another reason fails again when the copies are explained one by one.
         """
         try:
             *found, again = self._explained([*copies, self.inputs])
+            (alone,) = self._explained(copies[:1])
         except _SHAPE_ERRORS:
             return []
-        return found if all(agree(a, b) for a, b in zip(again, self.explanation, strict=True)) else []
+        pairs = [*zip(again, self.explanation, strict=True), *zip(found[0], alone, strict=True)]
+        return found if all(agree(a, b) for a, b in pairs) else []
 
     def _explained(self, copies: list[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
         """Explain several copies of the batch in one call."""
