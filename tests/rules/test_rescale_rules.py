@@ -211,6 +211,8 @@ def test_unsorted_ranks_are_a_known_operation():
     x, start = torch.randn(3, 6), torch.randn(3, 6)
     _, result = lifted(largest, x, baselines=(start,))
     assert result.certificate.unknown == ()
+    assert "path integral: topk" in str(result.certificate)
+    assert "exact" not in str(result.certificate)
     assert incompleteness(largest, x) < 1e-13
     torch.testing.assert_close(result.multipliers[0], path_integral(largest, x, start), rtol=0, atol=2e-2)
 
