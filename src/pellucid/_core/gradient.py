@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core import report
-from pellucid._core.batching import Block, KeptBytes, RowLimit, fits_whole
+from pellucid._core.batching import WORKING_SHARE, Block, KeptBytes, RowLimit, fits_whole
 from pellucid._core.differentiation import WITHOUT_BOOKS, Choose, Differentiation, Pass, plain_gradients
 from pellucid._core.expansion import (
     SHAPE_ERRORS,
@@ -46,6 +46,7 @@ class Evaluator:
         self._plain: Tensor | None = None
         self._checked: set[tuple[int, ...]] = set()
         self._measuring = False
+        self._working = 0
         self._used: frozenset[int] | None = None
 
     @property
@@ -194,7 +195,8 @@ class Evaluator:
         return found
 
     def _noting(self, found: tuple[Pass, ...]) -> tuple[Pass, ...]:
-        """Note which inputs had influence."""
+        """Note which inputs had influence, and what the pass took."""
+        self._working = max(f.working for f in found)
         self._used = (self._used or frozenset()).union(*(f.used for f in found))
         return found
 
@@ -207,7 +209,7 @@ class Evaluator:
         kept = KeptBytes(modules_of(self.site.forward))
         with kept.counting():
             yield
-        self.limit.learn(kept.total, rows)
+        self.limit.learn(max(kept.total, WORKING_SHARE * self._working), rows)
 
     def finish(self) -> None:
         """Say which inputs had no influence at all, if any gradient was taken."""
