@@ -116,18 +116,40 @@ def test_no_graph_is_built_before_the_layer():
     assert seen == [(False, True)]
 
 
-def test_a_way_that_failed_is_not_tried_in_every_pass():
-    """Two failures and the way that works, and then that way alone, one pass for each of three points."""
+def test_the_models_own_switches_hold():
+    """Also where they reach beyond the layer."""
+    seen = []
+
+    class Switched(Skipping):
+        def forward(self, x):
+            seen.append(torch.is_grad_enabled())
+            with torch.no_grad():
+                h = self.before(x)
+                seen.append(torch.is_grad_enabled())
+                h = h + self.site(h) - self.site(h.detach())
+                seen.append(torch.is_grad_enabled())
+            seen.append(torch.is_grad_enabled())
+            return torch.tanh(self.last(h))
+
+    model = seeded(1, Switched)
+    with pellucid.recording(quiet=True):
+        LayerConductance(model, model.first).attribute(draw(3, 4, seed=1), target=1, n_steps=5)
+    assert seen[-4:] == [True, False, False, True]
+
+
+@pytest.mark.parametrize(("build", "failed"), [(Forces, 1), (Custom, 2)])
+def test_a_way_that_failed_is_not_tried_in_every_pass(build, failed):
+    """The failures and the way that works, and then that way alone, one pass for each of three points."""
     passes = []
 
-    class Counting(Custom):
+    class Counting(build):
         def before(self, x):
             if torch.is_grad_enabled():
                 passes.append(len(x))
             return super().before(x)
 
     conducted(seeded(1, Counting), internal_batch_size=12)
-    assert passes == [12] * 5
+    assert passes == [12] * (3 + failed)
 
 
 def test_what_moves_before_the_layer_bounds_the_chunks():

@@ -54,6 +54,11 @@ class Evaluator:
         """Whether rows were seen to influence each other."""
         return self.limit.whole
 
+    def checks_first(self, samples: int) -> bool:
+        """Tell whether the first block holds several samples of the whole batch, and so shows whether rows mix."""
+        block = self.limit.next_block((0, 0), samples, self.site.examples)
+        return not self.limit.whole and block.shape[0] > 1
+
     # -- values
 
     def outputs(self) -> Tensor:
