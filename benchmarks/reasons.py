@@ -18,11 +18,12 @@ REASONS = {
     " standard errors are computed with the means.",
     "e": "A whole forward pass. The layer may be called again later in the model, so the pass is not cut off after it;"
     " the bare evaluations end at the layer, and Captum runs the whole model as well.",
-    "f": "Conductance differentiates the layer's speed along the path in each step; Captum takes differences of the"
-    " layer's values between steps, which is biased.",
+    "f": "Conductance differentiates the layer's speed along the path in each step, which takes the part before the"
+    " layer twice, for values and for speeds; Captum takes differences of the layer's values between steps, which is"
+    " biased.",
     "g": "Regression, local surrogates, standard errors and bookkeeping: milliseconds beside a model that takes none.",
-    "h": "Random references at a layer: each sample's inputs and reference are carried to the layer by passes over the"
-    " batch as it is, so that models that mix rows stay right.",
+    "h": "Random references at a layer are carried there in passes of their own, the first of which holds the inputs"
+    " too and is checked, as is the first of the passes behind the layer.",
 }
 """What the page says of each."""
 

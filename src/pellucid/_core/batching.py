@@ -32,6 +32,8 @@ FIRST_ROWS = 64
 """Rows of the first pass at most, when nothing is known yet."""
 MOST_ROWS = 512
 """Rows of a pass without a graph at most; more bring no speed."""
+WORKING_SHARE = 8
+"""A pass that keeps nothing before a layer takes so many times its largest tensor there, with the tensor's speed."""
 WHOLE_BUDGET = 2**30
 """Up to this estimate a single point per example is evaluated in one pass, which needs no check."""
 

@@ -29,12 +29,14 @@ class Pass(NamedTuple):
         gradients: per input, of its shape.
         used: numbers of the inputs that the explained values depend on.
         changes: empty, or one tensor with the change of each explained value from its reference.
+        working: bytes of the largest tensor where the pass kept nothing for a backward pass, 0 if it kept all.
     """
 
     output: Tensor
     gradients: tuple[Tensor, ...]
     used: frozenset[int]
     changes: tuple[Tensor, ...] = ()
+    working: int = 0
 
     def first(self, rows: int) -> Pass:
         """Keep the first rows only."""

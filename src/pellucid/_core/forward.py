@@ -53,7 +53,14 @@ class Perturbed(Protocol):
 class ForwardEvaluator:
     """Evaluates one question at perturbed inputs; lives as long as one call."""
 
-    def __init__(self, question: Question, cap: int | None, others: tuple[Tensor, ...], bar: Progress) -> None:
+    def __init__(
+        self,
+        question: Question,
+        cap: int | None,
+        others: tuple[Tensor, ...],
+        bar: Progress,
+        plain: Tensor | None = None,
+    ) -> None:
         """Prepare; nothing is evaluated yet.
 
         Args:
@@ -62,6 +69,7 @@ class ForwardEvaluator:
             others: values for each example that differ from the inputs; the first larger pass holds what lies
                 between, so that a model which mixes its rows is noticed.
             bar: counts rows.
+            plain: the output at the inputs, if it is known.
         """
         self.question = question
         self.site = question.site
@@ -72,7 +80,7 @@ class ForwardEvaluator:
         if cap is None:
             self.limit.rows = max(1, min(self.limit.rows, FIRST_BYTES // row_bytes(question.inputs)))
         self.futures = False
-        self._plain: Tensor | None = None
+        self._plain = plain
         self._checked: set[tuple[int, ...]] = set()
         self._differentiates = False
 

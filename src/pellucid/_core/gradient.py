@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core import report
-from pellucid._core.batching import Block, KeptBytes, RowLimit, fits_whole
+from pellucid._core.batching import WORKING_SHARE, Block, KeptBytes, RowLimit, fits_whole
 from pellucid._core.differentiation import WITHOUT_BOOKS, Choose, Differentiation, Pass, plain_gradients
 from pellucid._core.expansion import (
     SHAPE_ERRORS,
@@ -47,12 +47,18 @@ class Evaluator:
         self._plain: Tensor | None = None
         self._checked: set[tuple[int, ...]] = set()
         self._measuring = False
+        self._working = 0
         self._used: frozenset[int] | None = None
 
     @property
     def mixes(self) -> bool:
         """Whether rows were seen to influence each other."""
         return self.limit.whole
+
+    def checks_first(self, samples: int) -> bool:
+        """Tell whether the first block holds several samples of the whole batch, and so shows whether rows mix."""
+        block = self.limit.next_block((0, 0), samples, self.site.examples)
+        return not self.limit.whole and block.shape[0] > 1
 
     # -- values
 
@@ -214,7 +220,8 @@ class Evaluator:
         compared(lambda: self._run_rows(values, examples), lambda output: output, among[rows])
 
     def _noting(self, found: tuple[Pass, ...]) -> tuple[Pass, ...]:
-        """Note which inputs had influence."""
+        """Note which inputs had influence, and what the pass took."""
+        self._working = max(f.working for f in found)
         self._used = (self._used or frozenset()).union(*(f.used for f in found))
         return found
 
@@ -227,7 +234,7 @@ class Evaluator:
         kept = KeptBytes(modules_of(self.site.forward))
         with kept.counting():
             yield
-        self.limit.learn(kept.total, rows)
+        self.limit.learn(max(kept.total, WORKING_SHARE * self._working), rows)
 
     def finish(self) -> None:
         """Say which inputs had no influence at all, if any gradient was taken."""

@@ -69,15 +69,16 @@ class InputSite:
         values: the inputs, detached.
         arguments: its additional arguments.
         template: the inputs as given, a tensor or a tuple.
+        output: see ``Site``.
     """
 
     forward: ForwardFunction
     values: tuple[Tensor, ...]
     arguments: Arguments
     template: Any
+    output: Tensor | None = None
 
     divisible = True
-    output = None
 
     @property
     def examples(self) -> int:

@@ -17,7 +17,7 @@ from pellucid._core.batching import row_bytes
 from pellucid._core.checks import accept_dense
 from pellucid.errors import invalid_type, invalid_value
 
-DRAWN_BYTES = 2**27
+DRAWN_BYTES = 2**24
 """Bytes of copies, perturbations and perturbed copies that one call may hold."""
 
 

@@ -92,6 +92,7 @@ def infidelity(
             shifts, values = _draw(perturb_func, question.inputs, baselines, copies)
             told.append(_products(found, shifts))
             happened.append(reference - scoring.along(Given(values), bar))
+            del shifts, values  # before the next are drawn
     return _error(torch.cat(told), torch.cat(happened), normalize)
 
 
