@@ -84,13 +84,16 @@ def test_deep_lift_shap_of_models_that_mix_rows(mixes, cap):
 
 @pytest.mark.filterwarnings("ignore::pellucid.errors.SamplingWarning")
 def test_samples_share_passes():
-    """The plain pass, one that carries all baselines beside the check's, and one with all points and the inputs."""
+    """The plain pass, one that carries all baselines beside the check's, and one with all points and the inputs.
+
+    After each of the two, one row for each example is run again by itself.
+    """
     model = seeded(1, lambda: Mixing("nowhere"))
     LayerGradientShap(model, model.site).attribute(X, ROWS, n_samples=6, target=1, seed=5)
-    assert model.passes == [3, 18 + 6, 18 + 3]
+    assert model.passes == [3, 18 + 6, 3, 18 + 3, 3]
     model.passes.clear()
     LayerDeepLiftShap(model, model.site).attribute(X, ROWS, target=1)
-    assert model.passes[:2] == [3, 15 + 6]
+    assert model.passes[:3] == [3, 15 + 6, 3]
 
 
 @pytest.mark.filterwarnings("ignore::pellucid.errors.SamplingWarning")

@@ -166,7 +166,7 @@ def test_what_moves_before_the_layer_bounds_the_chunks():
             return self.back(torch.cos(self.out(x)))
 
     conducted(seeded(1, Wide), n_steps=40)
-    plain, first, *learned = rows[2:]
-    assert (plain, first, sum(learned)) == (6, 63, 57)
+    beside, alone, first, *learned = rows[2:]
+    assert (beside, alone, first, sum(learned)) == (6, 3, 63, 57)
     size = width * torch.finfo(DOUBLE).bits // 8
     assert max(learned) <= max(FEW_ROWS, CPU_BUDGET / (WORKING_SHARE * size))
