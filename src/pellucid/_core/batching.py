@@ -125,7 +125,7 @@ def after(block: Block, examples: int) -> tuple[int, int]:
 
 def row_bytes(inputs: tuple[Tensor, ...]) -> int:
     """Bytes of one example's inputs."""
-    return max(1, sum(x[0].numel() * x.element_size() for x in inputs))
+    return max(1, sum(x.nbytes // x.shape[0] for x in inputs))
 
 
 def fits_whole(inputs: tuple[Tensor, ...]) -> bool:

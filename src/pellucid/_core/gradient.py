@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from pellucid._core import report
 from pellucid._core.batching import Block, KeptBytes, RowLimit, fits_whole
-from pellucid._core.differentiation import WITHOUT_BOOKS, Choose, Differentiation, Pass, plain_gradients
+from pellucid._core.differentiation import WITHOUT_BOOKS, Choose, Differentiation, Pass, Run, plain_gradients
 from pellucid._core.expansion import (
     SHAPE_ERRORS,
     NotExpandableError,
@@ -40,13 +41,17 @@ class Evaluator:
         self.question = question
         self.differentiate = differentiate
         self.site = question.site
-        self.all = torch.arange(self.site.examples)
         self.limit = RowLimit.of(question.inputs, cap, len(question.targets))
         self.limit.whole = not question.site.divisible
         self._plain: Tensor | None = None
         self._checked: set[tuple[int, ...]] = set()
         self._measuring = False
         self._used: frozenset[int] | None = None
+
+    @cached_property
+    def all(self) -> Tensor:
+        """Numbers of all examples."""
+        return torch.arange(self.site.examples)
 
     @property
     def mixes(self) -> bool:
@@ -153,9 +158,8 @@ class Evaluator:
             report.count(self.site.examples)
             return self.site.run_whole(lent)
 
-        chooses = tuple(_choice(target) for target in self.question.targets)
-        with self._measured(self.site.examples):
-            return self._noting(self.differentiate(run, chooses, points))
+        chooses = tuple([_choice(target) for target in self.question.targets])
+        return self._differentiated(run, chooses, points, self.site.examples)
 
     def _rows_pass(self, points: Points, examples: Tensor) -> tuple[Pass, ...]:
         """Evaluate copies of the chosen examples, copy after copy."""
@@ -165,9 +169,8 @@ class Evaluator:
             report.count(count)
             return self.site.run_rows(lent, examples, repeats)
 
-        chooses = tuple(_row_choice(t.rows(examples, repeats), count) for t in self.question.targets)
-        with self._measured(count):
-            return self._noting(self.differentiate(run, chooses, points))
+        chooses = tuple([_row_choice(t.rows(examples, repeats), count) for t in self.question.targets])
+        return self._differentiated(run, chooses, points, count)
 
     def _checked_pass(self, points: Points, examples: Tensor) -> tuple[Pass, ...]:
         """The first expanded pass over some examples, checked against the plain pass over the batch.
@@ -193,21 +196,20 @@ class Evaluator:
         self._checked.add(tuple(examples.tolist()))
         return found
 
-    def _noting(self, found: tuple[Pass, ...]) -> tuple[Pass, ...]:
-        """Note which inputs had influence."""
-        self._used = (self._used or frozenset()).union(*(f.used for f in found))
-        return found
+    def _differentiated(self, run: Run, chooses: tuple[Choose, ...], points: Points, rows: int) -> tuple[Pass, ...]:
+        """Run and differentiate a pass, and note which inputs had influence.
 
-    @contextmanager
-    def _measured(self, rows: int) -> Iterator[None]:
-        """Learn from the first pass how many rows one pass may have, if there will be more than one."""
+        The first pass also tells how many rows one pass may have, if there will be more than one.
+        """
         if self.limit.fixed or not self._measuring:  # set by the user, or a single pass
-            yield
-            return
-        kept = KeptBytes(modules_of(self.site.forward))
-        with kept.counting():
-            yield
-        self.limit.learn(kept.total, rows)
+            found = self.differentiate(run, chooses, points)
+        else:
+            kept = KeptBytes(modules_of(self.site.forward))
+            with kept.counting():
+                found = self.differentiate(run, chooses, points)
+            self.limit.learn(kept.total, rows)
+        self._used = (self._used or frozenset()).union(*[f.used for f in found])
+        return found
 
     def finish(self) -> None:
         """Say which inputs had no influence at all, if any gradient was taken."""

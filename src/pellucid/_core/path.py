@@ -115,8 +115,9 @@ class Pairs:
         values, displacements, references = [], [], []
         for x, reference in zip(self.inputs, self.references, strict=True):
             some = reference[samples]
-            some = some if some.shape[1] == 1 else some[:, examples.to(x.device)]
-            value = x[examples.to(x.device)].unsqueeze(0).expand(len(some), len(examples), *x.shape[1:])
+            every = some.shape[1] == 1 or len(examples) == len(x)
+            some = some if every else some[:, examples.to(x.device)]
+            value = _chosen(x, examples).expand(len(some), len(examples), *x.shape[1:])
             some = some.expand_as(value)
             values.append(value)
             references.append(some)

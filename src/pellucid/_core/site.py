@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -79,7 +80,7 @@ class InputSite:
     divisible = True
     output = None
 
-    @property
+    @cached_property
     def examples(self) -> int:
         """Number of examples N."""
         return self.values[0].shape[0]

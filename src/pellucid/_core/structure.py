@@ -43,9 +43,10 @@ def per_row(factor: Tensor, value: Tensor) -> Tensor:
     return factor.to(value.device, value.dtype).reshape(factor.shape + (1,) * (value.dim() - factor.dim()))
 
 
-def sum_per_row(value: Tensor) -> Tensor:
-    """Sum all dimensions but the first, in float32 or wider."""
-    return value.to(wide(value.dtype)).flatten(1).sum(1) if value.dim() > 1 else value.to(wide(value.dtype))
+def sum_per_row(value: Tensor, dims: int = 1) -> Tensor:
+    """Sum all dimensions but the first, or the first ``dims``, in float32 or wider."""
+    value = value.to(wide(value.dtype))
+    return value.flatten(dims).sum(dims) if value.dim() > dims else value
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

@@ -290,7 +290,7 @@ class _Sampling:
     ) -> Any:
         """Take the gradients at all samples; report the standard errors."""
         total_rows = path.samples * question.site.examples
-        samples = [_Samples(question.inputs, self.multiply, path.samples) for _ in question.targets]
+        samples = [_Samples(question.inputs, self.multiply, path.samples, self.with_delta) for _ in question.targets]
         with (
             evaluating(question, cap, differentiate) as evaluator,
             progress(self.show_progress, self.name, total_rows) as bar,
@@ -314,16 +314,18 @@ class _Sampling:
 
 
 class _Samples(Moments):
-    """Moments, and what each single sample was attributed in all."""
+    """Moments, and if wanted what each single sample was attributed in all."""
 
-    def __init__(self, inputs: tuple[Tensor, ...], multiply: bool, samples: int) -> None:
+    def __init__(self, inputs: tuple[Tensor, ...], multiply: bool, samples: int, each: bool) -> None:
         super().__init__(inputs, multiply)
         self.totals = PerSample(len(inputs[0]), samples, inputs[0])
+        self._each = each
 
     def add(self, weights: Tensor, evaluated: Evaluated, examples: Tensor) -> None:
         """Take in a block."""
         super().add(weights, evaluated, examples)
-        self.totals.add(evaluated, examples)
+        if self._each:
+            self.totals.add(evaluated, examples)
 
 
 def _differences(evaluator: Evaluator, path: RandomLine | MappedLine) -> list[Tensor]:

@@ -47,11 +47,10 @@ def secant_slope(call: Call, reference: Call) -> Tensor:
         change = x - start
         slope = (y - first).div_(change)
         half_digits = torch.finfo(call.operands[0].dtype).eps ** 0.5
-        near = (change.div_(x).abs_() > half_digits).logical_not_()  # and where both are zero
-        places = near.flatten().nonzero().squeeze(1)
-        if len(places):
+        far = change.div_(x).abs_() > half_digits  # not where both are zero
+        if not bool(far.all()):
             slope = slope.contiguous()
-            _use_gradients(slope.view(-1), places, call, reference)
+            _use_gradients(slope.view(-1), far.logical_not_().flatten().nonzero().squeeze(1), call, reference)
     if not math.isfinite(slope.sum().item()):  # reading is cheaper than writing
         slope.nan_to_num_(0.0, 0.0, 0.0)
     return slope
