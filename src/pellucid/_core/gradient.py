@@ -215,11 +215,12 @@ class Evaluator:
         """Say which inputs had no influence at all, if any gradient was taken."""
         if self._used is None:
             return
-        for i, name in enumerate(self.differentiate.names or self.site.names):
+        names = self.differentiate.names or self.site.names
+        for i in range(len(names)):
             if i not in self._used:
                 report.notify(
                     UnusedInputWarning,
-                    f"{name} has no influence on the explained output, so its attributions are zero.",
+                    f"{names[i]} has no influence on the explained output, so its attributions are zero.",
                 )
 
 

@@ -28,14 +28,15 @@ _SENSITIVE = (
 
 
 @contextmanager
-def borrowed(forward: Any, device: torch.device) -> Iterator[None]:
+def borrowed(forward: Any, device: torch.device, *others: Any) -> Iterator[None]:
     """Run a block in which the function may be evaluated with gradients, and leave no trace of it.
 
     Args:
         forward: the user's function; modules are looked for in it.
         device: where the inputs live; its generator is restored, as is the CPU's.
+        *others: further functions of the user's that are evaluated, such as a loss.
     """
-    buffers = _look_over(modules_of(forward))
+    buffers = _look_over(modules_of(forward, *others))
     states = generator_states(device)
     try:
         with torch.inference_mode(False):  # which also turns gradients on, whatever was chosen around it
@@ -46,11 +47,11 @@ def borrowed(forward: Any, device: torch.device) -> Iterator[None]:
         restore_generators(states)
 
 
-def modules_of(function: Any) -> list[nn.Module]:
-    """Find the modules in a function: itself, bound to it, in its closure, defaults or used globals."""
+def modules_of(*functions: Any) -> list[nn.Module]:
+    """Find the modules in functions: themselves, bound to it, in its closure, defaults or used globals."""
     found: dict[int, nn.Module] = {}
     seen: set[int] = set()
-    pending = [function]
+    pending = [*functions]
     while pending:
         value = pending.pop()
         if id(value) in seen:

@@ -161,7 +161,7 @@ class RandomLine:
     def points(self, samples: slice, examples: Tensor) -> Points:
         """Random points of some samples of the chosen examples, with their displacements."""
         draws = [self._draw(sample) for sample in range(self.samples)[samples]]
-        every = len(examples) == len(self.inputs[0])
+        every = examples.shape[0] == self.inputs[0].shape[0]
         at = [(d.rows, d.positions) if every else (d.rows[examples], d.positions[examples]) for d in draws]
         rows, positions = (torch.stack(parts) for parts in zip(*at, strict=True))
         values, displacements = [], []
@@ -271,4 +271,4 @@ def _rows(base: Tensor, examples: Tensor) -> Tensor:
 
 def _chosen(values: Tensor, examples: Tensor) -> Tensor:
     """Rows of the chosen examples, which are in order; all of them are not copied."""
-    return values if len(values) == len(examples) else values[examples.to(values.device)]
+    return values if values.shape[0] == examples.shape[0] else values[examples.to(values.device)]

@@ -65,7 +65,7 @@ class WeightedSum:
 
     def add_values(self, weights: Tensor, values: tuple[Tensor, ...], examples: Tensor) -> None:
         """Take in values of shape (samples, examples, ...)."""
-        if self._found is None and len(weights) == 1 and len(examples) == len(self._inputs[0]):
+        if self._found is None and weights.shape[0] == 1 and examples.shape[0] == self._inputs[0].shape[0]:
             self._found = _weighted(values, weights.item(), [wide(x.dtype) for x in self._inputs])
             return
         add_weighted(self.sums, weights, values, examples)
@@ -126,32 +126,34 @@ class Moments:
     def __init__(self, inputs: tuple[Tensor, ...], multiply: bool) -> None:
         """Start empty."""
         self.multiply = multiply
-        self.means = WeightedSum(inputs).sums
-        self._squares = WeightedSum(inputs).sums
-        self._begun = False
+        self.means: tuple[Tensor, ...] = ()
+        self._squares: tuple[Tensor, ...] = ()
+        self._inputs = inputs
         with torch.inference_mode(False):
             self._counts = torch.zeros(inputs[0].shape[0], dtype=torch.float64)
 
     def add(self, weights: Tensor, evaluated: Evaluated, examples: Tensor) -> None:
         """Take in a block; weights are equal."""
+        values = [g.to(wide(x.dtype)) for g, x in zip(evaluated.gradients, self._inputs, strict=True)]
+        if self.multiply:
+            values = [v * d.to(v.dtype) for v, d in zip(values, evaluated.points.displacements, strict=True)]
+        new = weights.shape[0]
+        if not self.means and examples.shape[0] == self._counts.shape[0]:  # nothing to merge with
+            self.means = tuple([v.mean(0) for v in values])
+            self._squares = tuple([(v - m).square_().sum(0) for v, m in zip(values, self.means, strict=True)])
+            self._counts += new
+            return
+        if not self.means:
+            self.means, self._squares = WeightedSum(self._inputs).sums, WeightedSum(self._inputs).sums
         before = self._counts[examples]
-        new = len(weights)
-        for i, gradient in enumerate(evaluated.gradients):
-            value = gradient.to(self.means[i].dtype)
-            if self.multiply:
-                value = value * evaluated.points.displacements[i].to(value.dtype)
+        for mean, squares, value in zip(self.means, self._squares, values, strict=True):
             at = examples.to(value.device)
-            mean = value.mean(0)
-            if not self._begun and len(examples) == len(self._counts):  # nothing to merge with
-                self._squares[i].copy_((value - mean).square_().sum(0))
-                self.means[i].copy_(mean)
-                continue
-            shift = mean - self.means[i][at]
-            share = per_row(new / (before + new), mean)
-            self._squares[i][at] += (value - mean).square().sum(0) + shift.square() * per_row(before, mean) * share
-            self.means[i][at] += shift * share
+            found = value.mean(0)
+            shift = found - mean[at]
+            share = per_row(new / (before + new), found)
+            squares[at] += (value - found).square().sum(0) + shift.square() * per_row(before, found) * share
+            mean[at] += shift * share
         self._counts[examples] += new
-        self._begun = True
 
     def variances(self) -> tuple[Tensor, ...]:
         """Population variance of the samples; never negative, since squares of deviations are summed."""

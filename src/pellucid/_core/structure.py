@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -19,6 +20,33 @@ def names_of(name: str, value: object) -> list[str]:
     if isinstance(value, tuple):
         return [f"{name}[{i}]" for i in range(len(value))]
     return [name]
+
+
+class Names(Sequence[str]):
+    """Names for messages, which are made when one is read: few calls have anything to say."""
+
+    def __init__(self, count: int, make: Callable[[], Sequence[str]]) -> None:
+        """Take note of how many there are, and of what makes all of them."""
+        self._count = count
+        self._make = make
+
+    def __len__(self) -> int:
+        """How many."""
+        return self._count
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
+        """Give some."""
+        return self._made[place]
+
+    @cached_property
+    def _made(self) -> Sequence[str]:
+        return self._make()
 
 
 def like(template: object, values: Sequence[Tensor]) -> Tensors:

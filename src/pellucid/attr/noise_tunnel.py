@@ -6,6 +6,7 @@ import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -120,7 +121,7 @@ class NoiseTunnel(Attribution):
             InvalidTypeError: for a keyword that the wrapped method does not have.
             InvalidValueError: for an unknown ``nt_type`` or arguments that do not fit together.
         """
-        known = set(inspect.signature(self.attribution_method.attribute).parameters)
+        known = _arguments_of(self.attribution_method.attribute)
         kwargs, nt_samples = self._renamed(kwargs, nt_samples, known)
         self._check_keywords(kwargs, draw_baseline_from_distrib, known)
         accept_choice("nt_type", nt_type, _STATISTICS, "there is no such statistic")
@@ -170,7 +171,7 @@ class NoiseTunnel(Attribution):
         return (answer, torch.cat(deltas).transpose(0, 1).reshape(-1)) if deltas else answer
 
     @staticmethod
-    def _renamed(kwargs: dict[str, Any], nt_samples: int, known: set[str]) -> tuple[dict[str, Any], int]:
+    def _renamed(kwargs: dict[str, Any], nt_samples: int, known: frozenset[str]) -> tuple[dict[str, Any], int]:
         """Accept the older name of ``nt_samples``, unless the wrapped method has one of that name."""
         if "n_samples" not in kwargs or "n_samples" in known:
             return kwargs, nt_samples
@@ -178,7 +179,7 @@ class NoiseTunnel(Attribution):
         warnings.warn(message, DeprecationWarning, stacklevel=4)
         return {k: v for k, v in kwargs.items() if k != "n_samples"}, kwargs["n_samples"]
 
-    def _check_keywords(self, kwargs: dict[str, Any], draw_baselines: bool, known: set[str]) -> None:
+    def _check_keywords(self, kwargs: dict[str, Any], draw_baselines: bool, known: frozenset[str]) -> None:
         name = type(self.attribution_method).__name__
         unknown = sorted(set(kwargs) - known)
         if unknown:
@@ -190,6 +191,17 @@ class NoiseTunnel(Attribution):
                 "there are no baselines to draw from",
                 "baselines as well",
             )
+
+
+_arguments: WeakKeyDictionary[Callable[..., Any], frozenset[str]] = WeakKeyDictionary()
+
+
+def _arguments_of(method: Callable[..., Any]) -> frozenset[str]:
+    """Names of a method's arguments; reading a signature takes as long as a pass of a small model."""
+    function = getattr(method, "__func__", method)
+    if function not in _arguments:
+        _arguments[function] = frozenset(inspect.signature(function).parameters) - {"self"}
+    return _arguments[function]
 
 
 def _copies_together(copies: _Copies, count: int, cap: int | None) -> int:
