@@ -69,9 +69,11 @@ def _add_modules(root: nn.Module, found: dict[int, nn.Module]) -> None:
     pending: list[nn.Module | None] = [root]
     while pending:
         module = pending.pop()
-        if module is not None and id(module) not in found:
-            found[id(module)] = module
-            pending.extend(reversed(module._modules.values()))  # noqa: SLF001  (children() skips shared ones)
+        if module is None or id(module) in found:
+            continue
+        found[id(module)] = module
+        if module._modules:  # noqa: SLF001  (children() skips shared ones)
+            pending.extend(reversed(module._modules.values()))  # noqa: SLF001  (likewise)
 
 
 def _held_by(value: Any) -> list[Any]:
