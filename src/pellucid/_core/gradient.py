@@ -113,10 +113,10 @@ class Evaluator:
         if not (self._fits() or self.limit.rows >= self.site.examples or self.limit.whole):
             return None
         try:
-            found = self._whole_pass(Points(tuple(x.clone() for x in self.question.inputs)))
+            found = self._whole_pass(Points(tuple([x.clone() for x in self.question.inputs])))
         except torch.OutOfMemoryError:
             return None
-        return [tuple(g.to(wide(g.dtype), copy=True) for g in each.gradients) for each in found]
+        return [tuple([g.to(wide(g.dtype)) for g in each.gradients]) for each in found]
 
     def _fits(self) -> bool:
         """Tell whether one point per example is small enough for a single pass."""
@@ -253,7 +253,10 @@ def rows_are_independent(question: Question, others: tuple[Tensor, ...]) -> bool
 def gradients_at_point(
     question: Question, differentiate: Differentiation = plain_gradients
 ) -> list[tuple[Tensor, ...]]:
-    """Compute the gradient of each target at the explained values themselves, in float32 or wider."""
+    """Compute the gradient of each target at the explained values themselves, in float32 or wider.
+
+    They may share memory with each other or with a tensor of the model's, so they are not given away as they are.
+    """
     with evaluating(question, None, differentiate) as evaluator, progress(False, "", None) as bar:
         found = evaluator.gradients_at_values()
         if found is not None:

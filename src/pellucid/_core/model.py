@@ -150,7 +150,9 @@ class _Buffer:
 def generator_states(*devices: torch.device) -> dict[str, Tensor]:
     """Take the states of torch's generators: the CPU's, and those of the accelerators among the devices."""
     states = {"cpu": torch.get_rng_state()}
-    states.update((str(d), torch.cuda.get_rng_state(d)) for d in devices if d.type == "cuda")
+    for device in devices:
+        if device.type == "cuda":
+            states[str(device)] = torch.cuda.get_rng_state(device)
     return states
 
 
