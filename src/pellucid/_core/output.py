@@ -224,17 +224,18 @@ def select(output: Tensor, target: Target, name: str = "target") -> Tensor:
 
 
 def _only_value(output: Tensor, name: str) -> Tensor:
-    if output.dim() == 0:
+    shape = output.shape
+    if not shape:
         return output.reshape(1)
-    per_row = math.prod(output.shape[1:])
+    per_row = math.prod(shape[1:])
     if per_row != 1:
         raise invalid_value(
             name,
             "None",
-            f"the output has shape {tuple(output.shape)}: {per_row} values per example",
+            f"the output has shape {tuple(shape)}: {per_row} values per example",
             "the index of the one to explain, for example target=0 or one index per example as a list",
         )
-    return output.reshape(output.shape[0])
+    return output if len(shape) == 1 else output.reshape(shape[0])
 
 
 def _pick_common(output: Tensor, shape: tuple[int, ...], index: tuple[Index, ...], name: str) -> Tensor:

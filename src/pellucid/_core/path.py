@@ -160,7 +160,8 @@ class RandomLine:
 
     def points(self, samples: slice, examples: Tensor) -> Points:
         """Random points of some samples of the chosen examples, with their displacements."""
-        draws = [self._draw(sample) for sample in range(self.samples)[samples]]
+        generator = torch.Generator()
+        draws = [self._draw(sample, generator) for sample in range(self.samples)[samples]]
         every = examples.shape[0] == self.inputs[0].shape[0]
         at = [(d.rows, d.positions) if every else (d.rows[examples], d.positions[examples]) for d in draws]
         rows, positions = (torch.stack(parts) for parts in zip(*at, strict=True))
@@ -176,18 +177,18 @@ class RandomLine:
             displacements.append(difference)
         return Points(tuple(values), tuple(displacements))
 
-    def _draw(self, sample: int) -> _Draw:
+    def _draw(self, sample: int, generator: torch.Generator | None = None) -> _Draw:
         """Draw for the whole batch; the last draw is kept, since chunks may share it."""
         if sample not in self._last:
             self._last.clear()
-            generator = generator_of(self.seeds[sample])
+            generator = generator_of(self.seeds[sample], generator)
             examples = self.inputs[0].shape[0]
             rows = torch.randint(self.distributions[0].shape[0], (examples,), generator=generator)
             positions = torch.rand(examples, generator=generator, dtype=torch.float64)
-            noises = tuple(
-                normal_like(x, stdev, generator) if stdev else None
-                for x, stdev in zip(self.inputs, self.stdevs, strict=True)
-            )
+            noises: tuple[Tensor | None, ...] = (None,) * len(self.inputs)
+            if any(self.stdevs):
+                pairs = zip(self.inputs, self.stdevs, strict=True)
+                noises = tuple(normal_like(x, stdev, generator) if stdev else None for x, stdev in pairs)
             self._last[sample] = _Draw(rows, positions, noises)
         return self._last[sample]
 

@@ -238,11 +238,12 @@ class _Copies:
         """Noisy copies of the batch, copy after copy: one generator each, which draws for input after input."""
         inputs = self.question.inputs
         noises = [torch.empty(len(chosen), *x.shape, dtype=wide(x.dtype), device="cpu") for x in inputs]
-        for place, k in enumerate(chosen):
-            generator = generator_of(self.seeds[k])
-            for noise, stdev in zip(noises, self.stdevs, strict=True):
+        generator = torch.Generator()
+        for k, *rows in zip(chosen, *[noise.unbind() for noise in noises], strict=True):
+            generator_of(self.seeds[k], generator)
+            for row, stdev in zip(rows, self.stdevs, strict=True):
                 if stdev:
-                    noise[place].normal_(generator=generator)
+                    row.normal_(generator=generator)
         return tuple(
             noise.mul_(stdev).to(x.device).add_(x).to(x.dtype).flatten(0, 1)
             if stdev
