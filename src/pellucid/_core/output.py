@@ -246,6 +246,8 @@ def _pick_common(output: Tensor, shape: tuple[int, ...], index: tuple[Index, ...
             raise invalid_value(
                 name, _shown(Target(common=index)), _out_of(dim, size), f"an index from 0 to {size - 1}"
             )
+    if len(index) == 1 and isinstance(index[0], int):
+        return output.select(1, index[0])
     picked = output[(slice(None), *index)]
     return picked.flatten(1).sum(1) if any(isinstance(part, slice) for part in index) else picked
 

@@ -27,6 +27,11 @@ class Evaluated(NamedTuple):
     gradients: tuple[Tensor, ...]
     changes: tuple[Tensor, ...] = ()
 
+    @property
+    def products(self) -> tuple[Tensor, ...]:
+        """Gradients times displacements, in the displacements' dtype."""
+        return tuple([g.to(d.dtype) * d for g, d in zip(self.gradients, self.points.displacements, strict=True)])
+
     def of(self, examples: Tensor) -> Evaluated:
         """Keep some examples only."""
         points = Points(*(tuple(v[:, examples.to(v.device)] for v in part) for part in self.points))
@@ -197,10 +202,9 @@ class PerSample:
         with torch.inference_mode(False):
             return torch.zeros(self._shape, dtype=self._dtype, device=self._device)
 
-    def add(self, evaluated: Evaluated, examples: Tensor) -> None:
-        """Take in ``sum(gradient * displacement)``, and the changes of the explained values if there are any."""
-        pairs = zip(evaluated.gradients, evaluated.points.displacements, strict=True)
-        parts = [sum_per_row(g.to(d.dtype) * d, 2).to(self._device, self._dtype) for g, d in pairs]
+    def add(self, products: tuple[Tensor, ...], changes: tuple[Tensor, ...], examples: Tensor) -> None:
+        """Take in a block's ``gradient * displacement``, and the changes of the explained values if there are any."""
+        parts = [sum_per_row(p, 2).to(self._device, self._dtype) for p in products]
         sums = (parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)).T
         if sums.shape == self._shape:  # a single block with everything, which needs no places
             self._sums = sums
@@ -210,7 +214,7 @@ class PerSample:
             columns = slice(first, first + sums.shape[1])
             self._sums[self._rows_of(examples), columns] += sums
             self._next[examples] += sums.shape[1]
-        for change in evaluated.changes:
+        for change in changes:
             self.expect(change.T, columns, examples)
 
     def _rows_of(self, examples: Tensor) -> Tensor | slice:

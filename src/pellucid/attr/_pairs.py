@@ -37,16 +37,13 @@ class _Attributed:
 
     def add(self, weights: Tensor, evaluated: Evaluated, examples: Tensor) -> None:
         """Take in a block of pairs."""
-        self.pairs.add(evaluated, examples)
-        self.mean.add_values(weights, self._combined(evaluated), examples)
-
-    def _combined(self, evaluated: Evaluated) -> tuple[Tensor, ...]:
-        points, multipliers = evaluated.points, evaluated.gradients
+        products = evaluated.products
+        self.pairs.add(products, evaluated.changes, examples)
         if self._custom is not None:
-            return _customised(self._custom, self._arity, evaluated)
-        if not self._multiply:
-            return multipliers
-        return tuple(m.to(d.dtype) * d for m, d in zip(multipliers, points.displacements, strict=True))
+            products = _customised(self._custom, self._arity, evaluated)
+        elif not self._multiply:
+            products = evaluated.gradients
+        self.mean.add_values(weights, products, examples)
 
 
 def _customised(custom: Combine, arity: int, evaluated: Evaluated) -> tuple[Tensor, ...]:

@@ -325,7 +325,7 @@ class _Samples(Moments):
         """Take in a block."""
         super().add(weights, evaluated, examples)
         if self._each:
-            self.totals.add(evaluated, examples)
+            self.totals.add(evaluated.products, evaluated.changes, examples)
 
 
 def _differences(evaluator: Evaluator, path: RandomLine | MappedLine) -> list[Tensor]:
