@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pellucid._core import report
 from pellucid._core.arguments import repeat_keyword
-from pellucid._core.batching import RowLimit
+from pellucid._core.batching import rows_per_call
 from pellucid._core.checks import accept_choice
 from pellucid._core.door import (
     accept_count,
@@ -207,7 +207,7 @@ def _arguments_of(method: Callable[..., Any]) -> frozenset[str]:
 def _copies_together(copies: _Copies, count: int, cap: int | None) -> int:
     """How many noisy copies of the batch go into one call of the wrapped method."""
     question = copies.question
-    wanted = cap or max(1, RowLimit.of(question.inputs, None).rows // question.site.examples)
+    wanted = cap or max(1, rows_per_call(question.inputs) // question.site.examples)
     wanted = min(wanted, count)
     return wanted if wanted == 1 or rows_are_independent(question, copies.noisy(range(1))) else 1
 

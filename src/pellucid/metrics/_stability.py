@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pellucid._core import report
 from pellucid._core.arguments import repeat_keyword
-from pellucid._core.batching import rows_without_graph
+from pellucid._core.batching import rows_per_call
 from pellucid._core.checks import is_finite, is_number
 from pellucid._core.door import accept_count, accept_inputs, accept_optional_count
 from pellucid._core.expansion import agree
@@ -242,7 +242,7 @@ class _Copies:
         Yields:
             Copies and their explanations, each tensor of shape (copies, N, ...).
         """
-        together = min(count, max(1, (cap or 2 * rows_without_graph(self.inputs)) // self.examples))
+        together = min(count, max(1, (cap or rows_per_call(self.inputs)) // self.examples))
         checked = together == 1
         pending: list[tuple[Tensor, ...]] = []
         for number, values in enumerate(draws, start=1):
