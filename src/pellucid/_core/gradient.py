@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from pellucid._core import report
 from pellucid._core.batching import WORKING_SHARE, Block, KeptBytes, RowLimit, fits_whole
-from pellucid._core.differentiation import WITHOUT_BOOKS, Choose, Differentiation, Pass, plain_gradients
+from pellucid._core.differentiation import WITHOUT_BOOKS, Choose, Differentiation, Pass, Run, plain_gradients
 from pellucid._core.expansion import (
     SHAPE_ERRORS,
     NotExpandableError,
@@ -41,14 +42,17 @@ class Evaluator:
         self.question = question
         self.differentiate = differentiate
         self.site = question.site
-        self.all = torch.arange(self.site.examples)
         self.limit = RowLimit.of(question.inputs, cap, len(question.targets))
         self.limit.whole = not question.site.divisible
         self._plain: Tensor | None = None
         self._checked: set[tuple[int, ...]] = set()
         self._measuring = False
-        self._working = 0
         self._used: frozenset[int] | None = None
+
+    @cached_property
+    def all(self) -> Tensor:
+        """Numbers of all examples."""
+        return torch.arange(self.site.examples)
 
     @property
     def mixes(self) -> bool:
@@ -122,10 +126,10 @@ class Evaluator:
         if not (self._fits() or self.limit.rows >= self.site.examples or self.limit.whole):
             return None
         try:
-            found = self._whole_pass(Points(tuple(x.clone() for x in self.question.inputs)))
+            found = self._whole_pass(Points(tuple([x.clone() for x in self.question.inputs])))
         except torch.OutOfMemoryError:
             return None
-        return [tuple(g.to(wide(g.dtype), copy=True) for g in each.gradients) for each in found]
+        return [tuple([g.to(wide(g.dtype)) for g in each.gradients]) for each in found]
 
     def _fits(self) -> bool:
         """Tell whether one point per example is small enough for a single pass."""
@@ -167,9 +171,8 @@ class Evaluator:
             report.count(self.site.examples)
             return self.site.run_whole(lent)
 
-        chooses = tuple(_choice(target) for target in self.question.targets)
-        with self._measured(self.site.examples):
-            return self._noting(self.differentiate(run, chooses, points))
+        chooses = tuple([_choice(target) for target in self.question.targets])
+        return self._differentiated(run, chooses, points, self.site.examples)
 
     def _rows_pass(self, points: Points, examples: Tensor) -> tuple[Pass, ...]:
         """Evaluate copies of the chosen examples, copy after copy."""
@@ -179,9 +182,8 @@ class Evaluator:
             report.count(count)
             return self.site.run_rows(lent, examples, repeats)
 
-        chooses = tuple(_row_choice(t.rows(examples, repeats), count) for t in self.question.targets)
-        with self._measured(count):
-            return self._noting(self.differentiate(run, chooses, points))
+        chooses = tuple([_row_choice(t.rows(examples, repeats), count) for t in self.question.targets])
+        return self._differentiated(run, chooses, points, count)
 
     def _checked_pass(self, points: Points, examples: Tensor) -> tuple[Pass, ...]:
         """The first expanded pass over some examples, checked against the plain pass over the batch.
@@ -219,32 +221,32 @@ class Evaluator:
         values = tuple(v[rows] for v in points.values)
         compared(lambda: self._run_rows(values, examples), lambda output: output, among[rows])
 
-    def _noting(self, found: tuple[Pass, ...]) -> tuple[Pass, ...]:
-        """Note which inputs had influence, and what the pass took."""
-        self._working = max(f.working for f in found)
-        self._used = (self._used or frozenset()).union(*(f.used for f in found))
-        return found
+    def _differentiated(self, run: Run, chooses: tuple[Choose, ...], points: Points, rows: int) -> tuple[Pass, ...]:
+        """Run and differentiate a pass, and note which inputs had influence.
 
-    @contextmanager
-    def _measured(self, rows: int) -> Iterator[None]:
-        """Learn from the first pass how many rows one pass may have, if there will be more than one."""
+        The first pass also tells how many rows one pass may have, if there will be more than one.
+        """
         if self.limit.fixed or not self._measuring:  # set by the user, or a single pass
-            yield
-            return
-        kept = KeptBytes(modules_of(self.site.forward))
-        with kept.counting():
-            yield
-        self.limit.learn(max(kept.total, WORKING_SHARE * self._working), rows)
+            found = self.differentiate(run, chooses, points)
+        else:
+            kept = KeptBytes(modules_of(self.site.forward))
+            with kept.counting():
+                found = self.differentiate(run, chooses, points)
+            working = max(f.working for f in found)
+            self.limit.learn(max(kept.total, WORKING_SHARE * working), rows)
+        self._used = (self._used or frozenset()).union(*[f.used for f in found])
+        return found
 
     def finish(self) -> None:
         """Say which inputs had no influence at all, if any gradient was taken."""
         if self._used is None:
             return
-        for i, name in enumerate(self.differentiate.names or self.site.names):
+        names = self.differentiate.names or self.site.names
+        for i in range(len(names)):
             if i not in self._used:
                 report.notify(
                     UnusedInputWarning,
-                    f"{name} has no influence on the explained output, so its attributions are zero.",
+                    f"{names[i]} has no influence on the explained output, so its attributions are zero.",
                 )
 
 
@@ -277,7 +279,10 @@ def rows_are_independent(question: Question, others: tuple[Tensor, ...]) -> bool
 def gradients_at_point(
     question: Question, differentiate: Differentiation = plain_gradients
 ) -> list[tuple[Tensor, ...]]:
-    """Compute the gradient of each target at the explained values themselves, in float32 or wider."""
+    """Compute the gradient of each target at the explained values themselves, in float32 or wider.
+
+    They may share memory with each other or with a tensor of the model's, so they are not given away as they are.
+    """
     with evaluating(question, None, differentiate) as evaluator, progress(False, "", None) as bar:
         found = evaluator.gradients_at_values()
         if found is not None:

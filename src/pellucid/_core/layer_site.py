@@ -7,11 +7,11 @@ model's inputs.
 
 from __future__ import annotations
 
-import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -65,17 +65,17 @@ class LayerSite:
         """The user's function."""
         return self.inside.forward
 
-    @functools.cached_property
+    @cached_property
     def divisible(self) -> bool:
         """Whether every tensor has equally many rows for each example."""
         return all(t.dim() > 0 and len(t) % self.inside.examples == 0 for t in self.natural)
 
-    @property
+    @cached_property
     def examples(self) -> int:
         """Number of examples; one, the batch, where rows cannot be told apart."""
         return self.inside.examples if self.divisible else 1
 
-    @functools.cached_property
+    @cached_property
     def values(self) -> tuple[Tensor, ...]:
         """The tensors with one row per example; several rows of one example stand side by side."""
         return self._folded(self.natural)
@@ -86,7 +86,7 @@ class LayerSite:
         return self.values if len(self.natural) > 1 else self.values[0]
 
     @property
-    def names(self) -> list[str]:
+    def names(self) -> Sequence[str]:
         """Layer, call and number of each tensor."""
         return self.wanted.names(self.calls)
 

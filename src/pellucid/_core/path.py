@@ -115,8 +115,9 @@ class Pairs:
         values, displacements, references = [], [], []
         for x, reference in zip(self.inputs, self.references, strict=True):
             some = reference[samples]
-            some = some if some.shape[1] == 1 else some[:, examples.to(x.device)]
-            value = x[examples.to(x.device)].unsqueeze(0).expand(len(some), len(examples), *x.shape[1:])
+            every = some.shape[1] == 1 or len(examples) == len(x)
+            some = some if every else some[:, examples.to(x.device)]
+            value = _chosen(x, examples).expand(len(some), len(examples), *x.shape[1:])
             some = some.expand_as(value)
             values.append(value)
             references.append(some)
@@ -163,8 +164,9 @@ class RandomLine:
 
     def drawn(self, samples: slice, examples: Tensor) -> _Drawn:
         """Noisy inputs, baseline rows and positions of some samples, each of shape (samples or 1, examples, ...)."""
-        draws = [self._draw(sample) for sample in range(self.samples)[samples]]
-        every = len(examples) == len(self.inputs[0])
+        generator = torch.Generator()
+        draws = [self._draw(sample, generator) for sample in range(self.samples)[samples]]
+        every = examples.shape[0] == self.inputs[0].shape[0]
         at = [(d.rows, d.positions) if every else (d.rows[examples], d.positions[examples]) for d in draws]
         rows, positions = (torch.stack(parts) for parts in zip(*at, strict=True))
         ends, starts = [], []
@@ -177,18 +179,18 @@ class RandomLine:
             starts.append((base.unsqueeze(0) if len(base) == 1 else base[rows.to(base.device)]).to(end.dtype))
         return _Drawn(tuple(ends), tuple(starts), positions)
 
-    def _draw(self, sample: int) -> _Draw:
+    def _draw(self, sample: int, generator: torch.Generator | None = None) -> _Draw:
         """Draw for the whole batch; the last draw is kept, since chunks may share it."""
         if sample not in self._last:
             self._last.clear()
-            generator = generator_of(self.seeds[sample])
+            generator = generator_of(self.seeds[sample], generator)
             examples = self.inputs[0].shape[0]
             rows = torch.randint(self.distributions[0].shape[0], (examples,), generator=generator)
             positions = torch.rand(examples, generator=generator, dtype=torch.float64)
-            noises = tuple(
-                normal_like(x, stdev, generator) if stdev else None
-                for x, stdev in zip(self.inputs, self.stdevs, strict=True)
-            )
+            noises: tuple[Tensor | None, ...] = (None,) * len(self.inputs)
+            if any(self.stdevs):
+                pairs = zip(self.inputs, self.stdevs, strict=True)
+                noises = tuple(normal_like(x, stdev, generator) if stdev else None for x, stdev in pairs)
             self._last[sample] = _Draw(rows, positions, noises)
         return self._last[sample]
 
@@ -298,4 +300,4 @@ def _rows(base: Tensor, examples: Tensor) -> Tensor:
 
 def _chosen(values: Tensor, examples: Tensor) -> Tensor:
     """Rows of the chosen examples, which are in order; all of them are not copied."""
-    return values if len(values) == len(examples) else values[examples.to(values.device)]
+    return values if values.shape[0] == examples.shape[0] else values[examples.to(values.device)]

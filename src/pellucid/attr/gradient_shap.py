@@ -299,7 +299,7 @@ class _Sampling:
         differentiate: Differentiation = plain_gradients,
     ) -> Any:
         """Take the gradients at all samples; report the standard errors."""
-        samples = [_Samples(question.inputs, self.multiply, self.samples) for _ in question.targets]
+        samples = [_Samples(question.inputs, self.multiply, self.samples, self.with_delta) for _ in question.targets]
         with (
             evaluating(question, cap, differentiate) as evaluator,
             progress(self.show_progress, self.name, self.samples * question.site.examples) as bar,
@@ -324,16 +324,18 @@ class _Sampling:
 
 
 class _Samples(Moments):
-    """Moments, and what each single sample was attributed in all."""
+    """Moments, and if wanted what each single sample was attributed in all."""
 
-    def __init__(self, inputs: tuple[Tensor, ...], multiply: bool, samples: int) -> None:
+    def __init__(self, inputs: tuple[Tensor, ...], multiply: bool, samples: int, each: bool) -> None:
         super().__init__(inputs, multiply)
         self.totals = PerSample(len(inputs[0]), samples, inputs[0])
+        self._each = each
 
     def add(self, weights: Tensor, evaluated: Evaluated, examples: Tensor) -> None:
         """Take in a block."""
         super().add(weights, evaluated, examples)
-        self.totals.add(evaluated, examples)
+        if self._each:
+            self.totals.add(evaluated.products, evaluated.changes, examples)
 
 
 def _differences(evaluator: Evaluator, path: RandomLine | MappedLine) -> list[Tensor]:

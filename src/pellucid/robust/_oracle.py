@@ -104,6 +104,8 @@ class Oracle:
             rows = len(examples) if self.limit.whole else self.limit.rows
             part = slice(start, min(start + rows, len(examples)))
             try:
+                if part == slice(0, len(examples)):
+                    return [run(values, examples)]
                 found.append(run(tuple(v[part] for v in values), examples[part]))
             except torch.OutOfMemoryError:
                 if not self.limit.halve(part.stop - part.start):
@@ -140,7 +142,7 @@ class Oracle:
         return self.read(output, examples)
 
     def _is_whole(self, examples: Tensor) -> bool:
-        return len(examples) == self.site.examples and torch.equal(examples, self.all)
+        return examples is self.all or (len(examples) == self.site.examples and torch.equal(examples, self.all))
 
     # -- rows that influence each other
 
