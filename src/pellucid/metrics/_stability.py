@@ -270,7 +270,7 @@ class _Copies:
             found, alone = self._explained([*copies, self.inputs]), self._explained(copies[:1])
         except _SHAPE_ERRORS:
             return ()
-        known = [torch.cat(parts) for parts in zip(alone, (e[None] for e in self.explanation), strict=True)]
+        known = [torch.cat(parts) for parts in zip(alone, self.explanation, strict=True)]
         same = all(agree(part[[0, -1]], both) for part, both in zip(found, known, strict=True))
         return tuple(part[:-1] for part in found) if same else ()
 
