@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COUNT ?= 30
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo sentences insights test browser lint format types budgets mutants bench docs clean
@@ -34,8 +35,8 @@ browser: $(STAMP)  ## test the page and the widget in Chromium and JupyterLab (s
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,browser]'
 	PELLUCID_SCREENSHOTS=screenshots $(BIN)/python -m pytest --quiet -m browser tests/insights/browser
 
-test: $(STAMP)  ## run all tests, with coverage
-	$(BIN)/python -m pytest -m 'not browser' --cov --cov-report=term:skip-covered --cov-context=test --junitxml=build/tests.xml
+test: $(STAMP)  ## run all tests, with coverage, in two processes (WORKERS=8 for more)
+	$(BIN)/python -m pytest -m 'not browser' --numprocesses $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered --cov-context=test --junitxml=build/tests.xml
 
 lint: $(STAMP)  ## check format and style
 	$(BIN)/ruff format --check .

@@ -131,7 +131,7 @@ def _flatness(peaks: list[dict[str, Any]]) -> str:
     first = f"More than {NOISE} MB above Captum's peak: {', '.join(above) or 'none'}."
     second = f"Grown by more than half and {NOISE} MB with the work: {', '.join(grown) or 'none'}"
     third = "the smaller amount of work does not fill a chunk, whose size bounds the larger one"
-    return f"{first} {second}; {third} (perturbations for `infidelity` are drawn up to 128 MB at a time)."
+    return f"{first} {second}; {third} (perturbations for `infidelity` are drawn up to 16 MB at a time)."
 
 
 def text(data: dict[str, Any]) -> str:

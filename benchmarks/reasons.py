@@ -8,8 +8,9 @@ REASONS = {
     "a": "Checks of a single pass. Inputs, targets and modes are checked, buffers and random generators are put back,"
     " results are looked at for NaN: 0.1 to 0.2 ms, as long as a model this small takes.",
     "b": "The check of expanded batches. The first pass with copies of the examples holds the examples themselves too,"
-    " and is compared with a plain pass over the batch, since a model that mixes its rows would give wrong"
-    " numbers without notice. That is one to three passes of the batch more, and weighs where samples are few.",
+    " and is compared with a plain pass over the batch, and one copy is run by itself, since a model that mixes its"
+    " rows would give wrong numbers without notice. That is two to four passes of the batch more, and"
+    " weighs where samples are few.",
     "c": "Rules by operation. Every torch call is seen and decided upon (some tens of microseconds each), which is what"
     " makes rules right on unmodified models; Captum hooks modules. DeepLIFT keeps the values of both passes and takes"
     " secants, and its certificate and completeness check are computed too.",
@@ -17,11 +18,12 @@ REASONS = {
     " standard errors are computed with the means.",
     "e": "A whole forward pass. The layer may be called again later in the model, so the pass is not cut off after it;"
     " the bare evaluations end at the layer, and Captum runs the whole model as well.",
-    "f": "Conductance differentiates the layer's speed along the path in each step; Captum takes differences of the"
-    " layer's values between steps, which is biased.",
+    "f": "Conductance differentiates the layer's speed along the path in each step, which takes the part before the"
+    " layer twice, for values and for speeds; Captum takes differences of the layer's values between steps, which is"
+    " biased.",
     "g": "Regression, local surrogates, standard errors and bookkeeping: milliseconds beside a model that takes none.",
-    "h": "Random references at a layer: each sample's inputs and reference are carried to the layer by passes over the"
-    " batch as it is, so that models that mix rows stay right.",
+    "h": "Random references at a layer are carried there in passes of their own, the first of which holds the inputs"
+    " too and is checked, as is the first of the passes behind the layer.",
 }
 """What the page says of each."""
 

@@ -114,6 +114,12 @@ def test_sums_are_kept_in_float64(dtype):
     assert torch.equal(summarizer.summary["mean"], torch.full((1,), 1.001, dtype=dtype))
 
 
+@pytest.mark.parametrize("sample", [None, "a", {}, (torch.ones(2), None)])
+def test_what_is_no_number_is_refused(sample):
+    with pytest.raises(InvalidTypeError, match=r"x is a .*numbers"):
+        Summarizer([Mean()]).update(sample)
+
+
 LABELS = {
     "list": ["a", "b", "a", "a"],
     "ints": [3, 1, 3, 3],

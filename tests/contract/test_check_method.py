@@ -86,6 +86,18 @@ def in_pieces(model):
     return attribute
 
 
+def in_one_pass(model):
+    """Steps share a pass, and nobody looks whether they may."""
+
+    def attribute(inputs, target=None, internal_batch_size=None, **given):
+        steps = [inputs * share for share in (0.2, 0.6, 1.0)]
+        passes = [torch.cat(steps)] if internal_batch_size != 1 else steps
+        found = [Saliency(model).attribute(x, target=target, abs=False) for x in passes]
+        return inputs * torch.cat(found).unflatten(0, (3, -1)).mean(0)
+
+    return attribute
+
+
 def first_of_the_batch(model):
     """What example 0 selects is selected for all."""
 
@@ -191,6 +203,7 @@ BROKEN = {
     "batch, by the largest of the batch": (after(lambda a: a / a.abs().max(), Saliency), {}),
     "batch, by the first example": (first_of_the_batch, {}),
     "chunks, with a step left out in each": (in_pieces, {"arguments": STEPS, "cap": "internal_batch_size"}),
+    "mixing, steps in one pass": (in_one_pass, {"cap": "internal_batch_size"}),
     "precision, rounded": (after(lambda a: a.float().to(a.dtype)), {}),
     "precision, in another dtype": (after(torch.Tensor.double), {}),
     "precision, asked in float32": (

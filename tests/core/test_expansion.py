@@ -4,9 +4,21 @@ import pytest
 import torch
 
 import pellucid
-from pellucid._core.expansion import agree
+from pellucid._core.expansion import agree, between
 from pellucid._core.structure import all_finite
-from pellucid.attr import DeepLift, DeepLiftShap, GradientShap, IntegratedGradients, NoiseTunnel, Saliency
+from pellucid._core.surrogate import LeastSquares
+from pellucid.attr import (
+    DeepLift,
+    DeepLiftShap,
+    FeatureAblation,
+    GradientShap,
+    IntegratedGradients,
+    LimeBase,
+    NoiseTunnel,
+    Occlusion,
+    Saliency,
+    ShapleyValues,
+)
 from pellucid.errors import ExpansionWarning
 from tests.models import DOUBLE, GraphNet, mlp
 from tests.reference.gradients import integrated_gradients
@@ -161,6 +173,108 @@ def test_pairs_notice_statistics_over_the_batch(generator):
     assert alone.shape == (1,)
     assert alone.abs().max() < 1e-12
     assert torch.allclose(found, torch.stack(each).mean(0), atol=1e-12)
+
+
+def scaled(v):
+    """A function of a batch whose largest value all rows bend to; what is small does not bend what is large."""
+    return (v**2).sum(1) / (1 + v.abs().max())
+
+
+def least(v):
+    return (v.sum(1) + 9) / (v.min() + 9)
+
+
+def counted(v):
+    """Ids: the largest of a batch scales all rows."""
+    return v.sum(1).double() / (1 + v.max())
+
+
+ONE_SIDED = {
+    "maximum": (scaled, torch.tensor([[3.0, 1.0, 0.5, -0.2, 2.0, 1.1], [0.4, -1.0, 2.5, 0.3, 0.1, 0.2]], dtype=DOUBLE)),
+    "minimum": (least, torch.tensor([[-3.0, -1.0, -0.5, 0.2, -2.0, -1.1]], dtype=DOUBLE)),
+    "ids": (counted, torch.tensor([[1, 9, 2, 3]])),
+}
+
+
+@pytest.mark.parametrize("kind", ONE_SIDED)
+def test_changed_rows_that_bend_to_unchanged_ones(kind):
+    """The inputs give the same beside what is smaller in every value; that does not without the inputs."""
+    function, x = ONE_SIDED[kind]
+    features = range(x.shape[1])
+    expected = torch.stack([function(x) - function(x * (torch.arange(x.shape[1]) != i)) for i in features], 1)
+    with pytest.warns(ExpansionWarning, match="alone"):
+        found = FeatureAblation(function).attribute(x)
+    assert torch.allclose(found, expected, atol=1e-12)
+    with pytest.warns(ExpansionWarning):
+        found = Occlusion(function).attribute(x, (1,), perturbations_per_eval=3)
+    assert torch.allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["maximum", "minimum"])
+def test_points_of_a_path_that_bend_to_the_inputs(kind):
+    function, x = ONE_SIDED[kind]
+    with pytest.warns(ExpansionWarning, match="alone"), pellucid.recording() as report:
+        found = IntegratedGradients(function).attribute(x, n_steps=400)
+    alone = integrated_gradients(function, (x,), (torch.zeros_like(x),), lambda out: out.sum(), n_steps=4000)
+    assert torch.allclose(found, alone[0], atol=1e-3)
+    assert report.delta.abs().max() < 1e-3
+
+
+def test_coalitions_that_bend_to_the_inputs():
+    function, x = ONE_SIDED["minimum"]
+    with pytest.warns(ExpansionWarning):
+        whole = ShapleyValues(function).attribute(x)
+    each = ShapleyValues(function).attribute(x, perturbations_per_eval=1)
+    assert torch.allclose(whole, each, atol=1e-12)
+    assert torch.allclose(whole.sum(1), function(x) - function(0 * x), atol=1e-12)
+
+
+def test_samples_of_ones_own_that_bend_to_the_inputs():
+    """LimeBase knows of no baseline."""
+    function, x = ONE_SIDED["maximum"]
+    with pytest.warns(ExpansionWarning, match="alone"):
+        together = lime_of_smaller(function, x[:1], cap=40)
+    assert torch.allclose(together, lime_of_smaller(function, x[:1], cap=1), atol=1e-12)
+
+
+def lime_of_smaller(function, x, cap):
+    draw = torch.Generator().manual_seed(0)
+    lime = LimeBase(
+        function,
+        LeastSquares(),
+        lambda *_, **__: torch.tensor([1.0]),
+        lambda v, **_: v * torch.rand(v.shape, generator=draw, dtype=DOUBLE),
+        False,
+        None,
+        lambda v, original, **_: v / original,
+    )
+    return lime.attribute(x, n_samples=40, perturbations_per_eval=cap)
+
+
+def test_secants_of_a_function_that_scales_a_batch_are_made_in_passes_of_their_own():
+    function, x = ONE_SIDED["maximum"]
+    rows = torch.tensor([[0.1, 0.2, 0.1, 0.0, 0.1, -0.2], [0.3, 0.1, -0.1, 0.1, 0.2, 0.1]], dtype=DOUBLE)
+    with pytest.warns(ExpansionWarning):
+        found = DeepLiftShap(function).attribute(x, rows)
+    each = [DeepLift(function).attribute(x, row[None]) for row in rows]
+    assert torch.allclose(found, torch.stack(each).mean(0), atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::pellucid.errors.SamplingWarning")
+def test_noisy_copies_do_not_bend_to_each_other():
+    function, x = ONE_SIDED["maximum"]
+    tunnel = NoiseTunnel(Saliency(function))
+    settings = {"stdevs": 0.8, "nt_samples": 6, "seed": 3, "abs": False}
+    together = tunnel.attribute(x[:1], **settings)
+    assert torch.allclose(together, tunnel.attribute(x[:1], nt_samples_batch_size=1, **settings), atol=1e-14)
+
+
+def test_what_lies_between():
+    x, other = torch.tensor([[4.0, 2.0], [1.0, 0.0]]), torch.tensor([[0.0, 4.0]])
+    assert torch.equal(between((x,), (other,))[0], torch.tensor([[2.0, 3.0], [0.5, 2.0]]))
+    ids, pads = torch.tensor([[7, 9, 8, 1], [4, 5, 6, 7]]), torch.tensor([[0, 0, 0, 9]])
+    assert torch.equal(between((ids,), (pads,))[0], torch.tensor([[7, 0, 8, 9], [4, 0, 0, 7]]))
+    assert torch.equal(between((ids[:, 0],), (pads[:, 0],))[0], torch.tensor([0, 0]))
 
 
 def test_row_arguments_follow_their_examples(generator):

@@ -247,8 +247,8 @@ def test_futures_are_all_made_before_one_is_waited_for(x):
     found, coalitions, _ = values_of(model, x, cap=2)
     assert torch.allclose(found, torch.stack([torch.where(c, x, 0.0).square().prod(1) for c in coalitions]))
     assert len(made) > 10
-    assert waited[:2] == [1, 2]  # the plain pass and the checked one
-    assert set(waited[2:]) == {len(made)}
+    assert waited[:3] == [1, 2, 3]  # the plain pass, the checked one, and one row of it by itself
+    assert set(waited[3:]) == {len(made)}
 
 
 def test_a_graph_is_evaluated_as_it_is(generator):
@@ -280,7 +280,9 @@ def test_equal_coalitions_are_evaluated_once(x):
         found, _, _ = values_of(mlp(), x, coalitions.repeat(50, 1), target=0)
     assert torch.equal(found[0], found[2])
     assert torch.equal(found[:4], found[-4:])
-    assert report.rows == 3 * (1 + 2 + 2)  # the inputs; two coalitions; baselines and inputs beside them, as a check
+    assert report.rows == 3 * (
+        1 + 2 + 2 + 1
+    )  # inputs, two coalitions; to check these, two rows beside them and one alone
 
 
 @settings(max_examples=60, deadline=None)
@@ -329,7 +331,7 @@ def test_a_function_whose_output_changes_its_shape(x):
 
     def model(v):
         calls.append(1)
-        return v.sum(1) if len(calls) < 3 else v
+        return v.sum(1) if len(calls) < 4 else v
 
     with pytest.raises(InvalidValueError, match="changed its shape"):
         values_of(model, x, cap=2)

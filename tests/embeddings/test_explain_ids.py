@@ -92,7 +92,6 @@ def test_padding_at_the_left():
         ("shapley_value_sampling", {"seed": 1}),
         (lambda m: NoiseTunnel(IntegratedGradients(m)), {"seed": 1, "nt_samples": 2, "n_steps": 5}),
     ],
-    ids=str,
 )
 def test_every_kind_of_method_takes_a_sentence(method, options):
     found = pellucid.explain(bert(), "a cat is not a dog", method, 1, tokenizer=tokenizer(), **options)

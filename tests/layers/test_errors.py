@@ -278,6 +278,7 @@ def test_baselines_that_take_another_course():
 
 
 @pytest.mark.filterwarnings("ignore::pellucid.errors.UnusedInputWarning")
+@pytest.mark.filterwarnings("ignore::pellucid.errors.ExpansionWarning")
 @pytest.mark.parametrize("method", ["LayerIntegratedGradients", "LayerGradientShap"])
 def test_models_whose_course_depends_on_the_layer(method):
     """The layer is called once more where its value is large, as it is at both ends but not between them."""

@@ -101,7 +101,7 @@ def test_the_part_before_the_layer_does_not_run():
     first, second = [counted.count(tuple(m.weight.shape)) for m in (net.conv1, net.conv2)]
     assert first == 2  # the inputs and the baselines
     assert second > 2
-    assert report.rows == 3 * (2 + 2 + 30 + 1)  # both ends, one other pass for values in exchange, steps and check
+    assert report.rows == 3 * (2 + 2 + 30 + 2)  # both ends, one other pass for values in exchange, steps and checks
 
 
 class Before(nn.Module):

@@ -104,7 +104,7 @@ def test_chunks_cost_and_generators():
         assert torch.equal(getattr(first, "score", first), getattr(second, "score", second))
     counting = Counting(model)
     faithfulness_correlation(counting, x, attributions, target, base, n_samples=20)
-    assert counting.rows == 4 * 22
+    assert counting.rows == 4 * 23
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_cost_steps_and_chunks():
     model, x, target, base = curved()
     counting = Counting(model)
     deletion(counting, x, x, target, base)
-    assert counting.rows == 4 * (5 + 2)  # five features, the inputs, and these again as a check
+    assert counting.rows == 4 * (5 + 3)  # five features, the inputs, and these and one of those again as a check
     images = torch.rand(2, 1, 8, 8)
     curve = insertion(lambda v: v.mean((1, 2, 3)), images, images)
     assert curve.values.shape == (2, 33)

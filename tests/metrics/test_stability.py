@@ -93,8 +93,8 @@ def test_cost():
     model, x, target, _ = curved()
     counting = Counting(model)
     sensitivity_max(Saliency(counting).attribute, x, target=target, n_perturb_samples=10)
-    assert counting.rows == 4 * (10 + 1 + 1)  # copies, the inputs, and these again to check the shared call
-    assert counting.calls == 2
+    assert counting.rows == 4 * (10 + 1 + 1 + 1)  # copies, the inputs, and to check the shared call these and one again
+    assert counting.calls == 3
 
 
 def test_feature_masks_and_tensors_follow_the_copies():
@@ -106,7 +106,7 @@ def test_feature_masks_and_tensors_follow_the_copies():
 
     x, mask = rows(3), torch.arange(15).reshape(3, 5)
     sensitivity_max(explain, x, feature_mask=mask, scale=[1, 2], n_perturb_samples=2, perturb_func=wavy)
-    assert seen == [(3, 3, 2), (9, 9, 2)]
+    assert seen == [(3, 3, 2), (9, 9, 2), (3, 3, 2)]
 
 
 def test_explanations_that_draw_or_mix_are_asked_one_copy_at_a_time():
@@ -121,6 +121,19 @@ def test_explanations_that_draw_or_mix_are_asked_one_copy_at_a_time():
         together = sensitivity_max(saliency.attribute, nodes, target=0, perturb_func=wavy)
     alone = [saliency.attribute(v, target=0).flatten(1) for v in (nodes, wavy(nodes))]
     assert torch.allclose(together, (alone[1] - alone[0]).norm(dim=1) / alone[0].norm(dim=1), rtol=1e-9)
+
+
+def test_copies_that_bend_to_the_inputs_are_asked_one_at_a_time():
+    """The inputs are the largest of the batch: beside the copies they are explained as they are alone."""
+
+    def scaled(v):
+        return v * v.sum(1, keepdim=True) / v.abs().max()
+
+    x = rows(3)
+    with pytest.warns(ExpansionWarning):
+        together = sensitivity_max(scaled, x, perturb_func=lambda v: 0.5 * wavy(v), n_perturb_samples=2)
+    alone = [scaled(v) for v in (x, 0.5 * wavy(x))]
+    assert torch.allclose(together, (alone[1] - alone[0]).norm(dim=1) / alone[0].norm(dim=1))
 
 
 def test_models_of_one_batch_size_are_asked_one_copy_at_a_time_and_failures_stay_failures():

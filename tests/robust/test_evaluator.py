@@ -260,6 +260,18 @@ def test_models_that_mix_examples_are_refused():
             call()
 
 
+@pytest.mark.parametrize("largest", [0, 3])
+def test_models_whose_largest_example_bends_the_others_are_refused(largest):
+    x = torch.rand(4, 3, dtype=DOUBLE)
+    x[largest] += 2
+
+    def scaled(v):
+        return torch.stack([v.sum(1), (v**2).sum(1)], 1) / v.max()
+
+    with pytest.raises(InvalidValueError, match="mixes the examples"):
+        RobustnessEvaluator(scaled).evaluate(x, 0, 0.1)
+
+
 def test_probabilities_are_attacked_as_their_logits():
     model, x = mlp(), torch.randn(10, 5, dtype=DOUBLE)
     y = model(x).argmax(1)

@@ -4,6 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from pellucid._core.rules.operation import operation_of
+from pellucid._core.rules.vocabulary import WRAPPERS
 
 from .asking import incompleteness, lifted, weighted
 
@@ -108,3 +112,25 @@ def test_hooks_on_gradients_are_no_part_of_the_function(hook):
     expected = lifted(net, x)[1].multipliers
     net[1].register_full_backward_hook(hook)
     torch.testing.assert_close(lifted(net, x)[1].multipliers, expected)
+
+
+class _Calls(TorchFunctionMode):
+    """Collects the canonical names of all calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.names.append(operation_of(func).name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", sorted(WRAPPERS))
+def test_a_wrapper_makes_one_call_of_its_name(name):
+    operation = operation_of(getattr(F, name))
+    x = torch.tensor([[1.0, -2.0]], requires_grad=True)
+    assert operation.wraps
+    with _Calls() as calls:
+        operation.body(x)
+    assert calls.names == [name]

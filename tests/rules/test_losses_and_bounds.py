@@ -95,6 +95,14 @@ NORMS = {
         lambda v: F.rms_norm(FIXED, (3,), doubled(v), 1e-3),
         lambda v: standardised(FIXED, 1e-3, centred=False) * doubled(v),
     ),
+    "batch, all": (
+        lambda v: F.batch_norm(v[:, :3], FIXED[0], FIXED[1].exp(), doubled(v).sin(), v[0, 3:], eps=1e-3),
+        lambda v: (v[:, :3] - FIXED[0]) / (FIXED[1].exp() + 1e-3).sqrt() * doubled(v).sin() + v[0, 3:],
+    ),
+    "batch, weight": (
+        lambda v: F.batch_norm(FIXED, FIXED[0], FIXED[1].exp(), doubled(v)),
+        lambda v: (FIXED - FIXED[0]) / (FIXED[1].exp() + 1e-5).sqrt() * doubled(v),
+    ),
 }
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pellucid._core.rules import deep_lift_of_each
+from pellucid._core.rules import Choices, deep_lift_of_each
+from pellucid._core.rules.deeplift import SECANT
 from pellucid._core.rules.order import time_at_ranks
 
 from .asking import gradient, incompleteness, lifted, weighted
@@ -181,6 +182,34 @@ def test_max_pool_mixes_the_two_selections():
     torch.testing.assert_close(result.multipliers[0], expected, rtol=1e-12, atol=1e-12)
 
 
+POOLINGS = {
+    "max_pool1d": lambda x: F.max_pool1d(x.flatten(2), kernel_size=3, stride=2, ceil_mode=True),
+    "max_pool2d": lambda x: F.max_pool2d(x.flatten(3), (2, 3), 1, padding=1, dilation=2),
+    "max_pool3d": lambda x: F.max_pool3d(x, 2, (1, 2, 1)),
+}
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+@pytest.mark.parametrize("rule", ["rescale", "reveal_cancel"])
+def test_max_pooling_without_derivatives_is_the_secant_with_them(name, rule):
+    def model(z):
+        return POOLINGS[name](torch.tanh(z)) ** 2
+
+    x, start = torch.randn(2, 3, 7, 6, 5), torch.randn(2, 3, 7, 6, 5)
+    found = lifted(model, x, baselines=(start,), rule=rule)[1]
+    general = lifted(model, x, baselines=(start,), rule=rule, choices=Choices(rules={name: SECANT}))[1]
+    torch.testing.assert_close(found.multipliers, general.multipliers, rtol=1e-12, atol=1e-12)
+    assert found.certificate == general.certificate
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_a_rectifier_passes_on_all_or_nothing_on_one_side_of_its_kink(dtype):
+    x = torch.tensor([[1.0, 1.0, -1.0, -1.0, 0.0, 3.0]], dtype=dtype)
+    start = x + torch.tensor([[0.0, 1.0, 0.0, -1.0, 0.0, 2.0]], dtype=dtype) * torch.finfo(dtype).eps
+    _, result = lifted(torch.relu, x, baselines=(start,), select=lambda y: y.sum(1))
+    assert result.multipliers[0].tolist() == [[1.0, 1.0, 0.0, 0.0, 0.0, 1.0]]
+
+
 CONVEX = {
     "max": lambda x: x.max(1).values.unsqueeze(1),
     "min": lambda x: x.min(1, keepdim=True)[0],
@@ -232,6 +261,8 @@ def test_unsorted_ranks_are_a_known_operation():
     x, start = torch.randn(3, 6), torch.randn(3, 6)
     _, result = lifted(largest, x, baselines=(start,))
     assert result.certificate.unknown == ()
+    assert "path integral: topk" in str(result.certificate)
+    assert "exact" not in str(result.certificate)
     assert incompleteness(largest, x) < 1e-13
     torch.testing.assert_close(result.multipliers[0], path_integral(largest, x, start), rtol=0, atol=2e-2)
 

@@ -32,6 +32,8 @@ FIRST_ROWS = 64
 """Rows of the first pass at most, when nothing is known yet."""
 MOST_ROWS = 512
 """Rows of a pass without a graph at most; more bring no speed."""
+WORKING_SHARE = 8
+"""A pass that keeps nothing before a layer takes so many times its largest tensor there, with the tensor's speed."""
 WHOLE_BUDGET = 2**30
 """Up to this estimate a single point per example is evaluated in one pass, which needs no check."""
 
@@ -116,6 +118,11 @@ def rows_without_graph(inputs: tuple[Tensor, ...]) -> int:
     return max(1, min(MOST_ROWS, _budget(inputs[0].device) // (2 * GROWTH * row_bytes(inputs))))
 
 
+def rows_per_call(inputs: tuple[Tensor, ...]) -> int:
+    """Give the rows of one call of another method, which cuts its passes itself: more only take memory."""
+    return 2 * rows_without_graph(inputs)
+
+
 def after(block: Block, examples: int) -> tuple[int, int]:
     """Give the place in the grid that follows a block."""
     if block.examples.stop < examples:
@@ -125,7 +132,7 @@ def after(block: Block, examples: int) -> tuple[int, int]:
 
 def row_bytes(inputs: tuple[Tensor, ...]) -> int:
     """Bytes of one example's inputs."""
-    return max(1, sum(x[0].numel() * x.element_size() for x in inputs))
+    return max(1, sum(x.nbytes // x.shape[0] for x in inputs))
 
 
 def fits_whole(inputs: tuple[Tensor, ...]) -> bool:

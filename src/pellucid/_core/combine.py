@@ -7,6 +7,11 @@ from torch import Tensor
 from pellucid._core.structure import sum_per_row
 
 
+def copied(gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Take the gradients themselves, in memory of their own: g."""
+    return tuple(g.clone() for g in gradients)
+
+
 def magnitude(gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Take absolute values: |g|."""
     return tuple(g.abs() for g in gradients)

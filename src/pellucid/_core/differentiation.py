@@ -29,12 +29,14 @@ class Pass(NamedTuple):
         gradients: per input, of its shape.
         used: numbers of the inputs that the explained values depend on.
         changes: empty, or one tensor with the change of each explained value from its reference.
+        working: bytes of the largest tensor where the pass kept nothing for a backward pass, 0 if it kept all.
     """
 
     output: Tensor
     gradients: tuple[Tensor, ...]
     used: frozenset[int]
     changes: tuple[Tensor, ...] = ()
+    working: int = 0
 
     def first(self, rows: int) -> Pass:
         """Keep the first rows only."""
@@ -79,13 +81,13 @@ class PlainGradients:
 
     def __call__(self, run: Run, chooses: tuple[Choose, ...], points: Points) -> tuple[Pass, ...]:
         """Run once. A model that writes into its inputs gets copies of the leaves."""
-        leaves = tuple(v.detach().requires_grad_() for v in points.values)
+        leaves = tuple([v.detach().requires_grad_() for v in points.values])
         try:
-            output = output_tensor(run(*(leaf.view_as(leaf) for leaf in leaves)))
+            output = output_tensor(run(*[leaf.view_as(leaf) for leaf in leaves]))
         except RuntimeError as error:
             if not ("view" in str(error) and "in-place" in str(error)):
                 raise
-            output = output_tensor(run(*(leaf.clone() for leaf in leaves)))
+            output = output_tensor(run(*[leaf.clone() for leaf in leaves]))
         selected = [choose(output) for choose in chooses]
         if self.required and not selected[0].requires_grad:
             raise invalid_value(
@@ -95,7 +97,8 @@ class PlainGradients:
                 "a function that is differentiable, or a perturbation method",
             )
         found = gradients_of(selected, leaves, self.grad_kwargs)
-        return tuple(Pass(output.detach(), gradients, used) for gradients, used in found)
+        plain = output.detach()
+        return tuple([Pass(plain, gradients, used) for gradients, used in found])
 
 
 def gradients_of(
@@ -122,12 +125,11 @@ def gradients_of(
             if k < len(selected) - 1:
                 options["retain_graph"] = True
             found = torch.autograd.grad(values.sum(), leaves, **options)
-        used = frozenset(i for i, g in enumerate(found) if g is not None)
+        used = frozenset([i for i, g in enumerate(found) if g is not None])
         if grad_kwargs.get("allow_unused") is False:
             check_all_used(used, len(leaves))
-        results.append(
-            (tuple(torch.zeros_like(x) if g is None else g for g, x in zip(found, leaves, strict=True)), used)
-        )
+        gradients = [torch.zeros_like(x) if g is None else g for g, x in zip(found, leaves, strict=True)]
+        results.append((tuple(gradients), used))
     return results
 
 

@@ -67,7 +67,9 @@ def _accept_targets(target: Any, targets: Any, examples: int) -> tuple[Target, .
 
 
 def _accept_own(target: Any, examples: int, name: str) -> Target:
-    with torch.inference_mode(False):  # indices take part in backward passes
+    if not isinstance(target, Tensor | list):
+        return accept_target(target, examples, name)
+    with torch.inference_mode(False):  # tensors of indices take part in backward passes
         return accept_target(_own(target) if isinstance(target, Tensor) else target, examples, name)
 
 
@@ -244,6 +246,9 @@ def _number_or_rows(name: str, value: Any, x: Tensor, any_values: bool = False) 
     if isinstance(value, int | float):
         if not is_finite(value) and not (any_values and isinstance(value, float)):
             raise invalid_value(name, shown(value), "it is not finite", "a finite number")
+        if value == 0:  # the default: there is nothing more to check
+            with torch.inference_mode(False):
+                return torch.zeros((1,) * x.dim(), dtype=x.dtype, device=x.device)
         value = torch.tensor(value, dtype=torch.float64).reshape((1,) * x.dim()).to(x.device)
     elif not isinstance(value, Tensor):
         raise invalid_type(name, f"a {type(value).__name__}", "it is no baseline", "a number or a tensor")

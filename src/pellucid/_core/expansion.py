@@ -1,6 +1,8 @@
 """Passes that hold other rows than the batch as it was given, and the check that such passes are right.
 
-The first of them is compared with the plain pass over the batch. If they disagree, rows influence each
+The first of them is compared in both directions. The inputs are among its rows, and must give what they gave in
+the plain pass over the batch; others of its rows must give what they give without the inputs, since a row may bend
+to larger ones (under a maximum over the batch) that do not bend to it. If they disagree, rows influence each
 other (graph networks, statistics over the batch, a fixed batch size, an argument that is no row per
 example), and every further pass holds the batch as given.
 """
@@ -104,6 +106,24 @@ def compared(run: Callable[[], Result], output_of: Callable[[Result], Tensor], e
     if not agree(output_of(result)[-len(expected) :], expected):
         raise NotExpandableError("a row gave another output among other rows than alone")
     return result
+
+
+def between(inputs: tuple[Tensor, ...], others: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Mix examples with others that differ: half of each value; where that is no value, half the values, the farther.
+
+    Beside both, what lies between them has neither the largest values nor the smallest, so that it bends to
+    statistics of a batch that the inputs themselves decide; and a model is seldom blind there, as it may be at a
+    baseline.
+    """
+    return tuple(_between(x, other) for x, other in zip(inputs, others, strict=True))
+
+
+def _between(x: Tensor, other: Tensor) -> Tensor:
+    if x.is_floating_point() or x.is_complex():
+        return x / 2 + other / 2
+    apart = (x.double() - other.double()).abs().reshape(len(x), x[:1].numel())
+    kept = apart.argsort(dim=1, stable=True).argsort(dim=1) < apart.shape[1] // 2
+    return torch.where(kept.reshape(x.shape), x, other)
 
 
 def _insist(run: Callable[[], object], error: Exception) -> None:

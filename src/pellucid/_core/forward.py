@@ -17,7 +17,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pellucid._core import report
 from pellucid._core.batching import Block, RowLimit, row_bytes
-from pellucid._core.expansion import NotExpandableError, appended, compared, require_rows, run_blocks, run_plain
+from pellucid._core.expansion import (
+    NotExpandableError,
+    appended,
+    between,
+    compared,
+    require_rows,
+    run_blocks,
+    run_plain,
+)
 from pellucid._core.model import borrowed
 from pellucid._core.output import Target, any_output, select
 from pellucid._core.progress import Progress
@@ -45,15 +53,23 @@ class Perturbed(Protocol):
 class ForwardEvaluator:
     """Evaluates one question at perturbed inputs; lives as long as one call."""
 
-    def __init__(self, question: Question, cap: int | None, others: tuple[Tensor, ...], bar: Progress) -> None:
+    def __init__(
+        self,
+        question: Question,
+        cap: int | None,
+        others: tuple[Tensor, ...],
+        bar: Progress,
+        plain: Tensor | None = None,
+    ) -> None:
         """Prepare; nothing is evaluated yet.
 
         Args:
             question: what is asked.
             cap: samples of the whole batch per forward pass at most, chosen by the library if ``None``.
-            others: values for each example that differ from the inputs; the first larger pass holds them too, so
-                that a model which mixes its rows is noticed.
+            others: values for each example that differ from the inputs; the first larger pass holds what lies
+                between, so that a model which mixes its rows is noticed.
             bar: counts rows.
+            plain: the output at the inputs, if it is known.
         """
         self.question = question
         self.site = question.site
@@ -64,7 +80,7 @@ class ForwardEvaluator:
         if cap is None:
             self.limit.rows = max(1, min(self.limit.rows, FIRST_BYTES // row_bytes(question.inputs)))
         self.futures = False
-        self._plain: Tensor | None = None
+        self._plain = plain
         self._checked: set[tuple[int, ...]] = set()
         self._differentiates = False
 
@@ -150,21 +166,19 @@ class ForwardEvaluator:
             return self._noted(self._rows_pass(rows, examples, block.shape[0]))
         require_rows(self.outputs(), self.site.examples)
         known = self.outputs()[examples.to(self.outputs().device)]
-        beside = tuple(
-            o[examples.to(o.device)] if o.shape[0] > 1 else o.expand(len(examples), *o.shape[1:]) for o in self.others
-        )
         anchor = tuple(x[examples.to(x.device)] for x in self.question.inputs)
+        beside = between(anchor, tuple(o[examples.to(o.device)] if len(o) > 1 else o for o in self.others))
         anchored = appended(rows, beside, anchor)
 
-        def run() -> Tensor:
-            output = any_output(self._rows_pass(anchored, examples, block.shape[0] + 2))
-            if output.dim() == 0 or len(output) != len(anchored[0]):
-                shape = tuple(output.shape)
-                raise NotExpandableError(f"{len(anchored[0])} rows gave an output of shape {shape}")
+        def run(values: tuple[Tensor, ...]) -> Tensor:
+            output = any_output(self._rows_pass(values, examples, len(values[0]) // len(examples)))
+            if output.dim() == 0 or len(output) != len(values[0]):
+                raise NotExpandableError(f"{len(values[0])} rows gave an output of shape {tuple(output.shape)}")
             return output
 
         with self._measured(perturbed.samples, len(anchored[0])):
-            output = compared(run, lambda found: found, known)
+            output = compared(lambda: run(anchored), lambda found: found, known)
+        compared(lambda: run(beside), lambda found: found, output[len(rows[0]) : -len(known)])
         self._checked.add(tuple(examples.tolist()))
         return output[: len(rows[0])]
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pellucid._core import report
-from pellucid._core.batching import Block, KeptBytes, RowLimit, fits_whole
-from pellucid._core.differentiation import WITHOUT_BOOKS, Choose, Differentiation, Pass, plain_gradients
+from pellucid._core.batching import WORKING_SHARE, Block, KeptBytes, RowLimit, fits_whole
+from pellucid._core.differentiation import WITHOUT_BOOKS, Choose, Differentiation, Pass, Run, plain_gradients
 from pellucid._core.expansion import (
     SHAPE_ERRORS,
     NotExpandableError,
     agree,
     appended,
+    between,
     compared,
     require_rows,
     run_blocks,
@@ -40,7 +42,6 @@ class Evaluator:
         self.question = question
         self.differentiate = differentiate
         self.site = question.site
-        self.all = torch.arange(self.site.examples)
         self.limit = RowLimit.of(question.inputs, cap, len(question.targets))
         self.limit.whole = not question.site.divisible
         self._plain: Tensor | None = None
@@ -48,10 +49,20 @@ class Evaluator:
         self._measuring = False
         self._used: frozenset[int] | None = None
 
+    @cached_property
+    def all(self) -> Tensor:
+        """Numbers of all examples."""
+        return torch.arange(self.site.examples)
+
     @property
     def mixes(self) -> bool:
         """Whether rows were seen to influence each other."""
         return self.limit.whole
+
+    def checks_first(self, samples: int) -> bool:
+        """Tell whether the first block holds several samples of the whole batch, and so shows whether rows mix."""
+        block = self.limit.next_block((0, 0), samples, self.site.examples)
+        return not self.limit.whole and block.shape[0] > 1
 
     # -- values
 
@@ -78,22 +89,29 @@ class Evaluator:
         report.count(self.site.examples)
         return run_plain(lambda lent: output_tensor(self.site.run_whole(lent)), values).detach()
 
+    def _run_rows(self, values: tuple[Tensor, ...], examples: Tensor) -> Tensor:
+        """Evaluate copies of the chosen examples, copy after copy."""
+        count = len(values[0])
+        report.count(count)
+        repeats = count // len(examples)
+        return run_plain(lambda lent: output_tensor(self.site.run_rows(lent, examples, repeats)), values).detach()
+
     def stands_beside(self, others: tuple[Tensor, ...], examples: Tensor) -> bool:
-        """Tell whether examples give their outputs also behind other values in the same pass.
+        """Tell whether examples give the same outputs with other values in the same pass, and these without them.
 
         The other values must differ: a model that works with statistics over the batch does not notice a
         copy of it.
         """
         expected = self.outputs()
         both = appended(others, tuple(x[examples.to(x.device)] for x in self.question.inputs))
-        report.count(2 * len(examples))
         try:
-            found = run_plain(lambda lent: output_tensor(self.site.run_rows(lent, examples, 2)), both).detach()
+            found, alone = self._run_rows(both, examples), self._run_rows(others, examples)
         except SHAPE_ERRORS:
             return False
         if found.dim() == 0 or len(found) != 2 * len(examples) or expected.shape[:1] != (self.site.examples,):
             return False
-        return agree(found[len(examples) :], expected[examples.to(expected.device)])
+        there = torch.cat((alone, expected[examples.to(expected.device)])) if alone.dim() else alone
+        return agree(found, there)
 
     # -- gradients
 
@@ -108,10 +126,10 @@ class Evaluator:
         if not (self._fits() or self.limit.rows >= self.site.examples or self.limit.whole):
             return None
         try:
-            found = self._whole_pass(Points(tuple(x.clone() for x in self.question.inputs)))
+            found = self._whole_pass(Points(tuple([x.clone() for x in self.question.inputs])))
         except torch.OutOfMemoryError:
             return None
-        return [tuple(g.to(wide(g.dtype), copy=True) for g in each.gradients) for each in found]
+        return [tuple([g.to(wide(g.dtype)) for g in each.gradients]) for each in found]
 
     def _fits(self) -> bool:
         """Tell whether one point per example is small enough for a single pass."""
@@ -153,9 +171,8 @@ class Evaluator:
             report.count(self.site.examples)
             return self.site.run_whole(lent)
 
-        chooses = tuple(_choice(target) for target in self.question.targets)
-        with self._measured(self.site.examples):
-            return self._noting(self.differentiate(run, chooses, points))
+        chooses = tuple([_choice(target) for target in self.question.targets])
+        return self._differentiated(run, chooses, points, self.site.examples)
 
     def _rows_pass(self, points: Points, examples: Tensor) -> tuple[Pass, ...]:
         """Evaluate copies of the chosen examples, copy after copy."""
@@ -165,9 +182,8 @@ class Evaluator:
             report.count(count)
             return self.site.run_rows(lent, examples, repeats)
 
-        chooses = tuple(_row_choice(t.rows(examples, repeats), count) for t in self.question.targets)
-        with self._measured(count):
-            return self._noting(self.differentiate(run, chooses, points))
+        chooses = tuple([_row_choice(t.rows(examples, repeats), count) for t in self.question.targets])
+        return self._differentiated(run, chooses, points, count)
 
     def _checked_pass(self, points: Points, examples: Tensor) -> tuple[Pass, ...]:
         """The first expanded pass over some examples, checked against the plain pass over the batch.
@@ -182,7 +198,7 @@ class Evaluator:
         anchor = tuple(x[examples.to(x.device)] for x in self.question.inputs)
         if not isinstance(self.differentiate, WITHOUT_BOOKS):
             others = tuple(v[: len(examples)] for v in points.references or points.values)
-            if not self.stands_beside(others, examples):
+            if not self.stands_beside(between(anchor, others), examples):
                 raise NotExpandableError("a row gave another output among other rows than alone")
             found = self._rows_pass(points, examples)
         else:
@@ -190,34 +206,47 @@ class Evaluator:
             anchored = points if there else Points(appended(points.values, anchor))
             passes = compared(lambda: self._rows_pass(anchored, examples), lambda passes: passes[0].output, known)
             found = tuple(f.first(len(points.values[0])) for f in passes)
+            self._check_alone(points, found[0].output, examples)
         self._checked.add(tuple(examples.tolist()))
         return found
 
-    def _noting(self, found: tuple[Pass, ...]) -> tuple[Pass, ...]:
-        """Note which inputs had influence."""
-        self._used = (self._used or frozenset()).union(*(f.used for f in found))
-        return found
+    def _check_alone(self, points: Points, among: Tensor, examples: Tensor) -> None:
+        """See whether a copy between the ends of a path gives by itself what it gave among the others.
 
-    @contextmanager
-    def _measured(self, rows: int) -> Iterator[None]:
-        """Learn from the first pass how many rows one pass may have, if there will be more than one."""
+        Not one at an end: the last may be the inputs themselves, and at a baseline a model may give the same
+        whatever is beside it.
+        """
+        copy = 3 * (len(among) // len(examples) - 1) // 4
+        rows = slice(copy * len(examples), (copy + 1) * len(examples))
+        values = tuple(v[rows] for v in points.values)
+        compared(lambda: self._run_rows(values, examples), lambda output: output, among[rows])
+
+    def _differentiated(self, run: Run, chooses: tuple[Choose, ...], points: Points, rows: int) -> tuple[Pass, ...]:
+        """Run and differentiate a pass, and note which inputs had influence.
+
+        The first pass also tells how many rows one pass may have, if there will be more than one.
+        """
         if self.limit.fixed or not self._measuring:  # set by the user, or a single pass
-            yield
-            return
-        kept = KeptBytes(modules_of(self.site.forward))
-        with kept.counting():
-            yield
-        self.limit.learn(kept.total, rows)
+            found = self.differentiate(run, chooses, points)
+        else:
+            kept = KeptBytes(modules_of(self.site.forward))
+            with kept.counting():
+                found = self.differentiate(run, chooses, points)
+            working = max(f.working for f in found)
+            self.limit.learn(max(kept.total, WORKING_SHARE * working), rows)
+        self._used = (self._used or frozenset()).union(*[f.used for f in found])
+        return found
 
     def finish(self) -> None:
         """Say which inputs had no influence at all, if any gradient was taken."""
         if self._used is None:
             return
-        for i, name in enumerate(self.differentiate.names or self.site.names):
+        names = self.differentiate.names or self.site.names
+        for i in range(len(names)):
             if i not in self._used:
                 report.notify(
                     UnusedInputWarning,
-                    f"{name} has no influence on the explained output, so its attributions are zero.",
+                    f"{names[i]} has no influence on the explained output, so its attributions are zero.",
                 )
 
 
@@ -250,7 +279,10 @@ def rows_are_independent(question: Question, others: tuple[Tensor, ...]) -> bool
 def gradients_at_point(
     question: Question, differentiate: Differentiation = plain_gradients
 ) -> list[tuple[Tensor, ...]]:
-    """Compute the gradient of each target at the explained values themselves, in float32 or wider."""
+    """Compute the gradient of each target at the explained values themselves, in float32 or wider.
+
+    They may share memory with each other or with a tensor of the model's, so they are not given away as they are.
+    """
     with evaluating(question, None, differentiate) as evaluator, progress(False, "", None) as bar:
         found = evaluator.gradients_at_values()
         if found is not None:

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid._core.combine import total
 from pellucid._core.differentiation import Choose, Pass, Run, check_all_used, gradients_of
 from pellucid._core.expansion import NotExpandableError
 from pellucid._core.gradient import evaluating
@@ -29,7 +28,7 @@ from pellucid._core.progress import progress
 from pellucid._core.reducers import FoundSum
 from pellucid._core.site import Question, check_results
 from pellucid._core.structure import with_floats
-from pellucid._core.tangents import Tangents, with_tangents
+from pellucid._core.tangents import Tangents, Ways
 from pellucid._core.taps import Place, refuse_checkpoint, tapped
 
 
@@ -129,7 +128,7 @@ def gradients_at_layer(
     return asked.stacked(results)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Conducted:
     """Gradients by the values of a layer times their speeds, and the share that passes beside the layer.
 
@@ -149,9 +148,13 @@ class Conducted:
     names: Sequence[str] = ()
     counted: bool = True
 
+    def __post_init__(self) -> None:
+        """Know no way of finding speeds to fail."""
+        self._ways = Ways(self.repeated)
+
     def __call__(self, run: Run, chooses: tuple[Choose, ...], points: Points) -> tuple[Pass, ...]:
         """Run once; the last of the gradients is the share beside the layer, one number per row."""
-        return with_tangents(lambda tangents: self._conduct(run, chooses, points, tangents))
+        return self._ways.run(lambda tangents: self._conduct(run, chooses, points, tangents))
 
     def _conduct(self, run: Run, chooses: tuple[Choose, ...], points: Points, tangents: Tangents) -> tuple[Pass, ...]:
         caught = Caught(self.wanted.place, _leaf)
@@ -165,23 +168,23 @@ class Conducted:
                 return _onwards(value, kept)
             return with_floats(value, map(tangents.onwards, kept, moved))
 
-        inputs = tuple(v.detach().requires_grad_() for v in points.values)
         with tapped(self.wanted.place, visit):
-            output = output_tensor(run(*tangents.moving(inputs, points.displacements)))
+            output = output_tensor(run(*tangents.moving(points.values, points.displacements)))
         leaves = tuple(caught.kept())
-        rows = len(inputs[0])
+        rows = len(points.values[0])
         _check_divisible([_multiple(v, rows) for v in caught.collected()[1]], rows, self.examples)
         options = {**self.grad_kwargs, "allow_unused": True}  # where the layer cuts every path, inputs are not used
-        found = gradients_of([choose(output) for choose in chooses], (*leaves, *inputs), options)
+        chosen = [choose(output) for choose in chooses]
+        found = gradients_of(chosen, (*leaves, *tangents.leaves), options)
         passes = []
-        for gradients, used in found:
+        for values, (gradients, used) in zip(chosen, found, strict=True):
             if self.grad_kwargs.get("allow_unused") is False:
                 check_all_used(used & frozenset(range(len(leaves))), len(leaves))
             conducted = [g * speeds[id(leaf)] for leaf, g in zip(leaves, gradients, strict=False)]
             parts = _by_row(_replaced(caught, leaves, conducted), rows)
-            beside = total(tuple(g * d for g, d in zip(gradients[len(leaves) :], points.displacements, strict=True)))
+            beside = tangents.beside(values, gradients[len(leaves) :])
             influential = _in_order(caught, leaves, frozenset(i for i in used if i < len(leaves)))
-            passes.append(Pass(output.detach(), (*parts, beside.detach()), influential))
+            passes.append(Pass(output.detach(), (*parts, beside), influential, working=tangents.largest))
         return tuple(passes)
 
 

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from pellucid._core import report
+from pellucid._core.batching import rows_without_graph
+from pellucid._core.carrying import Carrier
 from pellucid._core.layer_site import LayerSite
 from pellucid._core.model import borrowed
 from pellucid._core.output import select
@@ -34,7 +36,7 @@ class Starts:
 
 
 def starts_at(question: Question, site: LayerSite, baselines: Sequence[tuple[Tensor, ...]]) -> Starts:
-    """Run the model on baselines, one forward pass each, and look at the layer.
+    """Run the model on baselines, as many in a pass as its rows and memory allow, and look at the layer.
 
     Args:
         question: about the layer.
@@ -45,12 +47,19 @@ def starts_at(question: Question, site: LayerSite, baselines: Sequence[tuple[Ten
         The layer's values and the outputs.
     """
     inputs = site.inside.values
-    found = []
     with borrowed(question.site.forward, inputs[0].device):
-        for baseline in baselines:
-            found.append(site.at(tuple(b.expand_as(x) for b, x in zip(baseline, inputs, strict=True))))
-    values = zip(*(v for v, _ in found), strict=True)
-    return Starts(tuple(torch.stack(v) for v in values), tuple(output for _, output in found))
+        if len(baselines) == 1:
+            values, output = site.at(tuple(b.expand_as(x) for b, x in zip(baselines[0], inputs, strict=True)))
+            return Starts(tuple(v.unsqueeze(0) for v in values), (output,))
+        carry, found = Carrier(site, outputs=True), []
+        together = max(1, rows_without_graph(inputs) // len(inputs[0]))
+        for first in range(0, len(baselines), together):
+            some = zip(*baselines[first : first + together], strict=True)
+            found.append(
+                carry(tuple(torch.stack([b.expand_as(x) for b in s]) for s, x in zip(some, inputs, strict=True)))
+            )
+    *references, outputs = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return Starts(tuple(references), tuple(outputs))
 
 
 def report_bypass(question: Question, starts: Starts, changes: Sequence[Tensor]) -> None:

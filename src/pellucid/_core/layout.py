@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid._core.structure import floats_in
+from pellucid._core.structure import Names, floats_in
 from pellucid._core.taps import Place, gathered
 from pellucid.errors import PellucidError, invalid_type, invalid_value
 
@@ -84,8 +84,11 @@ class Wanted:
             total = total + other.to(total.device)
         return total
 
-    def names(self, calls: Sequence[Called]) -> list[str]:
+    def names(self, calls: Sequence[Called]) -> Sequence[str]:
         """Layer, call and number of each tensor."""
+        return Names(sum(called.floats for called in calls), lambda: self._names(calls))
+
+    def _names(self, calls: Sequence[Called]) -> list[str]:
         several = {c.layer for c in calls if c.call}
         names = []
         for called in calls:
@@ -137,13 +140,13 @@ class Caught:
         """
         calls: list[Called] = []
         tensors: list[Tensor] = []
-        for layer, name in enumerate(self.place.names):
+        for layer in range(len(self.place.layers)):
             shares = {device: found for (number, device), found in self._shares.items() if number == layer}
             if not shares:
-                raise _never_called(name)
+                raise _never_called(self.place.names[layer])
             first = next(iter(shares.values()))
             if not any(called.floats for called, _ in first):
-                raise _no_floats(name, self.place.at_input)
+                raise _no_floats(self.place.names[layer], self.place.at_input)
             calls += [called for called, _ in first if called.floats]
             flat = {device: [t for _, floats in found for t in floats] for device, found in shares.items()}
             if by_tensor is not None:

@@ -28,19 +28,18 @@ _SENSITIVE = (
 
 
 @contextmanager
-def borrowed(forward: Any, device: torch.device) -> Iterator[None]:
+def borrowed(forward: Any, device: torch.device, *others: Any) -> Iterator[None]:
     """Run a block in which the function may be evaluated with gradients, and leave no trace of it.
 
     Args:
         forward: the user's function; modules are looked for in it.
         device: where the inputs live; its generator is restored, as is the CPU's.
+        *others: further functions of the user's that are evaluated, such as a loss.
     """
-    modules = modules_of(forward)
-    _check_modules(modules)
-    buffers = [_Buffer.of(m, name, b) for m in modules if m._buffers for name, b in m.named_buffers(recurse=False)]  # noqa: SLF001  (most have none, and asking each takes longer than a small model)
+    buffers = _look_over(modules_of(forward, *others))
     states = generator_states(device)
     try:
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False):  # which also turns gradients on, whatever was chosen around it
             yield
     finally:
         for buffer in buffers:
@@ -48,11 +47,11 @@ def borrowed(forward: Any, device: torch.device) -> Iterator[None]:
         restore_generators(states)
 
 
-def modules_of(function: Any) -> list[nn.Module]:
-    """Find the modules in a function: itself, bound to it, in its closure, defaults or used globals."""
+def modules_of(*functions: Any) -> list[nn.Module]:
+    """Find the modules in functions: themselves, bound to it, in its closure, defaults or used globals."""
     found: dict[int, nn.Module] = {}
     seen: set[int] = set()
-    pending = [function]
+    pending = [*functions]
     while pending:
         value = pending.pop()
         if id(value) in seen:
@@ -70,9 +69,11 @@ def _add_modules(root: nn.Module, found: dict[int, nn.Module]) -> None:
     pending: list[nn.Module | None] = [root]
     while pending:
         module = pending.pop()
-        if module is not None and id(module) not in found:
-            found[id(module)] = module
-            pending.extend(reversed(list(module._modules.values())))  # noqa: SLF001  (children() skips shared ones)
+        if module is None or id(module) in found:
+            continue
+        found[id(module)] = module
+        if module._modules:  # noqa: SLF001  (children() skips shared ones)
+            pending.extend(reversed(module._modules.values()))  # noqa: SLF001  (likewise)
 
 
 def _held_by(value: Any) -> list[Any]:
@@ -96,23 +97,33 @@ def _held_by(value: Any) -> list[Any]:
     return []
 
 
-def _check_modules(modules: list[nn.Module]) -> None:
+def _look_over(modules: list[nn.Module]) -> list[_Buffer]:
+    """Refuse parameters that take no gradients, warn of training mode, and note the buffers, in one walk.
+
+    The private tables of a module are read because asking each by its public names takes longer than a small model.
+    """
+    buffers: list[_Buffer] = []
+    sensitive: set[str] = set()
     for module in modules:
-        if any(p is not None and p.is_inference() for p in module._parameters.values()):  # noqa: SLF001  (likewise)
-            raise invalid_value(
-                "forward_func",
-                f"a model whose {type(module).__name__} was made in inference mode",
-                "such parameters take no part in gradients",
-                "a model made or loaded outside torch.inference_mode()",
-            )
-    training = [m for m in modules if m.training]
-    sensitive = sorted({type(m).__name__ for m in training if isinstance(m, _SENSITIVE)})
+        for parameter in module._parameters.values():  # noqa: SLF001  (see above)
+            if parameter is not None and parameter.is_inference():
+                raise invalid_value(
+                    "forward_func",
+                    f"a model whose {type(module).__name__} was made in inference mode",
+                    "such parameters take no part in gradients",
+                    "a model made or loaded outside torch.inference_mode()",
+                )
+        if module._buffers:  # noqa: SLF001  (likewise)
+            buffers += [_Buffer.of(module, name, b) for name, b in module.named_buffers(recurse=False)]
+        if module.training and isinstance(module, _SENSITIVE):
+            sensitive.add(type(module).__name__)
     if sensitive:
         notify(
             TrainingModeWarning,
-            f"The model is in training mode and holds {', '.join(sensitive)}: its predictions differ from those in"
-            " use and may change from pass to pass. Call model.eval() first.",
+            f"The model is in training mode and holds {', '.join(sorted(sensitive))}: its predictions differ from"
+            " those in use and may change from pass to pass. Call model.eval() first.",
         )
+    return buffers
 
 
 @dataclass(frozen=True)
@@ -139,7 +150,9 @@ class _Buffer:
 def generator_states(*devices: torch.device) -> dict[str, Tensor]:
     """Take the states of torch's generators: the CPU's, and those of the accelerators among the devices."""
     states = {"cpu": torch.get_rng_state()}
-    states.update((str(d), torch.cuda.get_rng_state(d)) for d in devices if d.type == "cuda")
+    for device in devices:
+        if device.type == "cuda":
+            states[str(device)] = torch.cuda.get_rng_state(device)
     return states
 
 
@@ -147,7 +160,7 @@ def restore_generators(states: dict[str, Tensor]) -> None:
     """Put generators back where they have moved; those that have not are left to other threads."""
     for name, state in states.items():
         if name == "cpu":
-            if not torch.equal(state, torch.get_rng_state()):
+            if state.numpy().tobytes() != torch.get_rng_state().numpy().tobytes():  # quicker than torch.equal
                 torch.set_rng_state(state)
         elif not torch.equal(state, torch.cuda.get_rng_state(name)):
             torch.cuda.set_rng_state(state, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -125,9 +126,10 @@ def _one_per_row(value: Any, rows: int, chosen: bool) -> Tensor:
         raise invalid_type(
             "neuron_selector", f"a function that returned a {type(value).__name__}", "a neuron is a tensor", "a tensor"
         )
-    if value.dim() == 0 or len(value) != rows or value.numel() != rows:
+    shape = value.shape  # read once, see ``select``
+    if shape[:1] != (rows,) or math.prod(shape) != rows:
         raise _wrong_rows(value, rows, chosen)
-    return value.reshape(rows)
+    return value if len(shape) == 1 else value.reshape(rows)
 
 
 def _wrong_rows(value: Tensor, rows: int, chosen: bool) -> PellucidError:

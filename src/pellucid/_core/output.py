@@ -139,7 +139,7 @@ def output_tensor(output: Any) -> Tensor:
     Raises:
         InvalidTypeError: if there is none, or it is not dense.
     """
-    for tensor in tensors_in(output):
+    for tensor in (output,) if isinstance(output, Tensor) else tensors_in(output):
         if tensor.is_floating_point():
             return accept_dense("the output of forward_func", tensor)
     kinds = sorted({str(t.dtype) for t in tensors_in(output)})
@@ -201,50 +201,55 @@ def select(output: Tensor, target: Target, name: str = "target") -> Tensor:
     """
     if target.common is None and target.each is None:
         return _only_value(output, name)
-    if output.dim() < 2:
+    shape = output.shape  # read once: under rules, each question about a tensor is a call that is seen
+    if len(shape) < 2:
         raise invalid_value(
             name,
             _shown(target),
-            f"the output has shape {tuple(output.shape)}: one value per example",
+            f"the output has shape {tuple(shape)}: one value per example",
             f"{name}=None",
         )
     length = len(target.common) if target.common is not None else _width(target.each)
-    rest = output.shape[1 + length :]
-    if length > output.dim() - 1 or math.prod(rest) != 1:
+    if length > len(shape) - 1 or math.prod(shape[1 + length :]) != 1:
         raise invalid_value(
             name,
             _shown(target),
-            f"it indexes {length} dimension(s) and the output has shape {tuple(output.shape)}",
-            f"{output.dim() - 1} indices per example, as a tuple",
+            f"it indexes {length} dimension(s) and the output has shape {tuple(shape)}",
+            f"{len(shape) - 1} indices per example, as a tuple",
         )
-    flat = output.reshape(output.shape[: 1 + length])
-    return _pick_common(flat, target.common, name) if target.common is not None else _pick_each(flat, target, name)
+    flat = output if len(shape) == 1 + length else output.reshape(shape[: 1 + length])
+    if target.common is None:
+        return _pick_each(flat, target, name)
+    return _pick_common(flat, shape, target.common, name)
 
 
 def _only_value(output: Tensor, name: str) -> Tensor:
-    if output.dim() == 0:
+    shape = output.shape
+    if not shape:
         return output.reshape(1)
-    per_row = math.prod(output.shape[1:])
+    per_row = math.prod(shape[1:])
     if per_row != 1:
         raise invalid_value(
             name,
             "None",
-            f"the output has shape {tuple(output.shape)}: {per_row} values per example",
+            f"the output has shape {tuple(shape)}: {per_row} values per example",
             "the index of the one to explain, for example target=0 or one index per example as a list",
         )
-    return output.reshape(output.shape[0])
+    return output if len(shape) == 1 else output.reshape(shape[0])
 
 
-def _pick_common(output: Tensor, index: tuple[Index, ...], name: str) -> Tensor:
+def _pick_common(output: Tensor, shape: tuple[int, ...], index: tuple[Index, ...], name: str) -> Tensor:
     for dim, part in enumerate(index, start=1):
-        size = output.shape[dim]
+        size = shape[dim]
         outside = not -size <= part < size if isinstance(part, int) else not range(*part.indices(size))
         if outside:
             raise invalid_value(
                 name, _shown(Target(common=index)), _out_of(dim, size), f"an index from 0 to {size - 1}"
             )
+    if len(index) == 1 and isinstance(index[0], int):
+        return output.select(1, index[0])
     picked = output[(slice(None), *index)]
-    return picked.flatten(1).sum(1) if picked.dim() > 1 else picked
+    return picked.flatten(1).sum(1) if any(isinstance(part, slice) for part in index) else picked
 
 
 def _pick_each(output: Tensor, target: Target, name: str) -> Tensor:

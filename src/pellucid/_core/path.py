@@ -6,7 +6,7 @@ as often as needed, and are always the same. So they do not depend on how the wo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -115,8 +115,9 @@ class Pairs:
         values, displacements, references = [], [], []
         for x, reference in zip(self.inputs, self.references, strict=True):
             some = reference[samples]
-            some = some if some.shape[1] == 1 else some[:, examples.to(x.device)]
-            value = x[examples.to(x.device)].unsqueeze(0).expand(len(some), len(examples), *x.shape[1:])
+            every = some.shape[1] == 1 or len(examples) == len(x)
+            some = some if every else some[:, examples.to(x.device)]
+            value = _chosen(x, examples).expand(len(some), len(examples), *x.shape[1:])
             some = some.expand_as(value)
             values.append(value)
             references.append(some)
@@ -159,34 +160,37 @@ class RandomLine:
 
     def points(self, samples: slice, examples: Tensor) -> Points:
         """Random points of some samples of the chosen examples, with their displacements."""
-        draws = [self._draw(sample) for sample in range(self.samples)[samples]]
-        every = len(examples) == len(self.inputs[0])
+        return _between(*self.drawn(samples, examples), self.inputs)
+
+    def drawn(self, samples: slice, examples: Tensor) -> _Drawn:
+        """Noisy inputs, baseline rows and positions of some samples, each of shape (samples or 1, examples, ...)."""
+        generator = torch.Generator()
+        draws = [self._draw(sample, generator) for sample in range(self.samples)[samples]]
+        every = examples.shape[0] == self.inputs[0].shape[0]
         at = [(d.rows, d.positions) if every else (d.rows[examples], d.positions[examples]) for d in draws]
         rows, positions = (torch.stack(parts) for parts in zip(*at, strict=True))
-        values, displacements = [], []
+        ends, starts = [], []
         for i, (x, base) in enumerate(zip(self.inputs, self.distributions, strict=True)):
             end = _chosen(x, examples).to(wide(x.dtype)).unsqueeze(0)
             noises = [n if every or n is None else n[examples.to(n.device)] for n in (d.noises[i] for d in draws)]
             if noises[0] is not None:
                 end = end + torch.stack([n for n in noises if n is not None])
-            start = (base[None] if len(base) == 1 else base[rows.to(base.device)]).to(end.dtype)
-            difference = (end - start).expand(len(draws), len(examples), *x.shape[1:])
-            values.append((start + per_row(positions, difference) * difference).to(x.dtype))
-            displacements.append(difference)
-        return Points(tuple(values), tuple(displacements))
+            ends.append(end)
+            starts.append((base[None] if len(base) == 1 else base[rows.to(base.device)]).to(end.dtype))
+        return _Drawn(tuple(ends), tuple(starts), positions)
 
-    def _draw(self, sample: int) -> _Draw:
+    def _draw(self, sample: int, generator: torch.Generator | None = None) -> _Draw:
         """Draw for the whole batch; the last draw is kept, since chunks may share it."""
         if sample not in self._last:
             self._last.clear()
-            generator = generator_of(self.seeds[sample])
+            generator = generator_of(self.seeds[sample], generator)
             examples = self.inputs[0].shape[0]
             rows = torch.randint(self.distributions[0].shape[0], (examples,), generator=generator)
             positions = torch.rand(examples, generator=generator, dtype=torch.float64)
-            noises = tuple(
-                normal_like(x, stdev, generator) if stdev else None
-                for x, stdev in zip(self.inputs, self.stdevs, strict=True)
-            )
+            noises: tuple[Tensor | None, ...] = (None,) * len(self.inputs)
+            if any(self.stdevs):
+                pairs = zip(self.inputs, self.stdevs, strict=True)
+                noises = tuple(normal_like(x, stdev, generator) if stdev else None for x, stdev in pairs)
             self._last[sample] = _Draw(rows, positions, noises)
         return self._last[sample]
 
@@ -197,16 +201,17 @@ class MappedLine:
 
     Attributes:
         line: draws the ends, at the inputs.
-        become: from values of the inputs, for the whole batch, to values of the same examples elsewhere.
+        become: from samples of values of the inputs for the whole batch, shape (samples, N, ...), to values of the same
+            examples elsewhere.
         at_inputs: what the inputs themselves become.
-        together: whether the rows of values are not those of examples, so that all take one position.
+        together: whether the rows of values are known not to be those of examples, so that all take one position.
     """
 
     line: RandomLine
     become: Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
     at_inputs: tuple[Tensor, ...]
-    together: bool = False
-    _last: dict[int, tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]] = field(default_factory=dict)
+    together: Callable[[], bool]
+    _last: dict[tuple[range, bool], _Drawn] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
@@ -219,42 +224,67 @@ class MappedLine:
 
     def ends(self, sample: int, examples: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
         """What noisy inputs and baselines of one sample become, and the positions, in float32 or wider."""
-        if sample not in self._last:
-            self._last.clear()
-            every = torch.arange(len(self.line.inputs[0]))
-            ends, starts, positions = self.line.ends(sample, every)
-            dtypes = [x.dtype for x in self.line.inputs]
-            noisy = tuple(e.to(d) for e, d in zip(ends, dtypes, strict=True))
-            clean = all(torch.equal(e, x) for e, x in zip(noisy, self.line.inputs, strict=True))
-            there = self.at_inputs if clean else self.become(noisy)
-            begins = self.become(tuple(s.expand_as(e).to(d) for s, e, d in zip(starts, ends, dtypes, strict=True)))
-            wider = [tuple(v.to(wide(v.dtype)) for v in part) for part in (there, begins)]
-            positions = positions[:1].expand_as(positions) if self.together else positions
-            self._last[sample] = (wider[0], wider[1], positions)
-        ends, starts, positions = self._last[sample]
-        if len(positions) != len(ends[0]):  # the batch as one example: its rows cannot be told apart
-            return ends, starts, positions[:1]
-        chosen = [tuple(v[examples.to(v.device)] for v in part) for part in (ends, starts)]
-        return chosen[0], chosen[1], positions[examples.cpu()]
+        drawn = self._drawn(slice(sample, sample + 1), examples)
+        return tuple(e[0] for e in drawn.ends), tuple(s[0] for s in drawn.starts), drawn.positions[0]
 
     def points(self, samples: slice, examples: Tensor) -> Points:
         """Random points of some samples of the chosen examples, with their displacements."""
-        dtypes = [x.dtype for x in self.at_inputs]
-        return _between([self.ends(sample, examples) for sample in range(self.samples)[samples]], dtypes)
+        return _between(*self._drawn(samples, examples), self.at_inputs)
+
+    def _drawn(self, samples: slice, examples: Tensor) -> _Drawn:
+        """Ends, starts and positions of some samples of the chosen examples; the last are kept, as chunks may share."""
+        key = range(self.samples)[samples], self.together()
+        if key not in self._last:
+            self._last.clear()
+            self._last[key] = self._carried(*key)
+        drawn = self._last[key]
+        every = len(self.line.inputs[0])
+        if len(examples) == every or len(self.at_inputs[0]) != every:
+            return drawn
+        ends, starts = (tuple(v[:, examples.to(v.device)] for v in part) for part in (drawn.ends, drawn.starts))
+        return _Drawn(ends, starts, drawn.positions[:, examples.cpu()])
+
+    def _carried(self, samples: range, together: bool) -> _Drawn:
+        """Draw some samples for the whole batch, and carry their ends to where the line is."""
+        every = torch.arange(len(self.line.inputs[0]))
+        drawn = self.line.drawn(slice(samples.start, samples.stop), every)
+        starts = self.become(self._whole(drawn.starts, len(samples)))
+        ends = tuple(x.expand(len(samples), *x.shape) for x in self.at_inputs)
+        if any(self.line.stdevs):
+            ends = self.become(self._whole(drawn.ends, len(samples)))
+        positions = drawn.positions
+        if len(self.at_inputs[0]) != len(every):  # the batch as one example: its rows cannot be told apart
+            positions = positions[:, :1]
+        elif together:
+            positions = positions[:, :1].expand_as(positions)
+        wider = [tuple(v.to(wide(v.dtype)) for v in part) for part in (ends, starts)]
+        return _Drawn(wider[0], wider[1], positions)
+
+    def _whole(self, values: tuple[Tensor, ...], samples: int) -> tuple[Tensor, ...]:
+        """Give values of some samples for the whole batch the shape and the dtypes of inputs."""
+        pairs = zip(values, self.line.inputs, strict=True)
+        return tuple(v.expand(samples, *x.shape).to(x.dtype) for v, x in pairs)
 
 
 def _between(
-    draws: Sequence[tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]], dtypes: Sequence[torch.dtype]
+    ends: tuple[Tensor, ...], starts: tuple[Tensor, ...], positions: Tensor, like: tuple[Tensor, ...]
 ) -> Points:
-    """Points at drawn positions between ends and starts, one draw per sample, with their displacements."""
-    values: list[list[Tensor]] = [[] for _ in dtypes]
-    displacements: list[list[Tensor]] = [[] for _ in dtypes]
-    for ends, starts, positions in draws:
-        for i, (end, start) in enumerate(zip(ends, starts, strict=True)):
-            difference = end - start
-            values[i].append((start + per_row(positions, end) * difference).to(dtypes[i]))
-            displacements[i].append(difference)
-    return Points(tuple(map(torch.stack, values)), tuple(map(torch.stack, displacements)))
+    """Points at positions between starts and ends, with their displacements, in the dtypes of some tensors."""
+    values, displacements = [], []
+    for x, end, start in zip(like, ends, starts, strict=True):
+        difference = end - start
+        difference = difference.expand(len(positions), *difference.shape[1:])
+        values.append((start + per_row(positions, difference) * difference).to(x.dtype))
+        displacements.append(difference)
+    return Points(tuple(values), tuple(displacements))
+
+
+class _Drawn(NamedTuple):
+    """Ends and starts of random lines, and the positions on them."""
+
+    ends: tuple[Tensor, ...]
+    starts: tuple[Tensor, ...]
+    positions: Tensor
 
 
 class _Draw(NamedTuple):
@@ -270,4 +300,4 @@ def _rows(base: Tensor, examples: Tensor) -> Tensor:
 
 def _chosen(values: Tensor, examples: Tensor) -> Tensor:
     """Rows of the chosen examples, which are in order; all of them are not copied."""
-    return values if len(values) == len(examples) else values[examples.to(values.device)]
+    return values if values.shape[0] == examples.shape[0] else values[examples.to(values.device)]

@@ -9,7 +9,7 @@ A watcher is kept per context (so per thread)::
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
@@ -90,8 +90,11 @@ class _Watched:
         self._watcher(Step(self._text, self._done, self._total))
 
 
-@contextmanager
-def progress(show: bool, description: str, total: int | None, unit: str = "row") -> Iterator[Progress]:
+_SILENT: AbstractContextManager[Progress] = nullcontext(_Silent())
+"""Counts for nobody; it keeps nothing, so that one will do."""
+
+
+def progress(show: bool, description: str, total: int | None, unit: str = "row") -> AbstractContextManager[Progress]:
     """Show a progress bar while the block runs, or count in silence; tell a watcher in either case.
 
     Args:
@@ -100,20 +103,25 @@ def progress(show: bool, description: str, total: int | None, unit: str = "row")
         total: units of work in all, ``None`` if not known beforehand.
         unit: name of one unit of work.
 
-    Yields:
-        An object with ``update(n)``.
+    Returns:
+        A context manager that gives an object with ``update(n)``.
     """
     watcher = _watcher.get()
-    with _bar(show, description, total, unit) as bar:
-        yield bar if watcher is None else _Watched(watcher, description, total, bar)
+    if watcher is None and not show:
+        return _SILENT
+    return _counting(watcher, show, description, total, unit)
 
 
 @contextmanager
-def _bar(show: bool, description: str, total: int | None, unit: str) -> Iterator[Progress]:
-    if not show:
-        yield _Silent()
-        return
+def _counting(
+    watcher: Watcher | None, show: bool, description: str, total: int | None, unit: str
+) -> Iterator[Progress]:
+    with _bar(description, total, unit) if show else _SILENT as bar:
+        yield bar if watcher is None else _Watched(watcher, description, total, bar)
+
+
+def _bar(description: str, total: int | None, unit: str) -> AbstractContextManager[Progress]:
     from tqdm.auto import tqdm  # noqa: PLC0415  (importing the package must cost nothing)
 
-    with tqdm(total=total, desc=description, unit=unit) as bar:
-        yield bar
+    bar: AbstractContextManager[Progress] = tqdm(total=total, desc=description, unit=unit)
+    return bar

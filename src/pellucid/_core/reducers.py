@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import torch
@@ -25,6 +27,11 @@ class Evaluated(NamedTuple):
     gradients: tuple[Tensor, ...]
     changes: tuple[Tensor, ...] = ()
 
+    @property
+    def products(self) -> tuple[Tensor, ...]:
+        """Gradients times displacements, in the displacements' dtype."""
+        return tuple([g.to(d.dtype) * d for g, d in zip(self.gradients, self.points.displacements, strict=True)])
+
     def of(self, examples: Tensor) -> Evaluated:
         """Keep some examples only."""
         points = Points(*(tuple(v[:, examples.to(v.device)] for v in part) for part in self.points))
@@ -46,8 +53,16 @@ class WeightedSum:
 
     def __init__(self, inputs: tuple[Tensor, ...]) -> None:
         """Start at zero."""
-        with torch.inference_mode(False):
-            self.sums = tuple(torch.zeros(x.shape, dtype=wide(x.dtype), device=x.device) for x in inputs)
+        self._inputs = inputs
+        self._found: tuple[Tensor, ...] | None = None
+
+    @property
+    def sums(self) -> tuple[Tensor, ...]:
+        """The sums so far, shaped as the inputs."""
+        if self._found is None:
+            with torch.inference_mode(False):
+                self._found = tuple([torch.zeros(x.shape, dtype=wide(x.dtype), device=x.device) for x in self._inputs])
+        return self._found
 
     def add(self, weights: Tensor, evaluated: Evaluated, examples: Tensor) -> None:
         """Take in a block."""
@@ -55,19 +70,32 @@ class WeightedSum:
 
     def add_values(self, weights: Tensor, values: tuple[Tensor, ...], examples: Tensor) -> None:
         """Take in values of shape (samples, examples, ...)."""
-        for total, gradient in zip(self.sums, values, strict=True):
-            g = gradient.to(total.dtype)
-            if g.shape[:2] == (1, len(total)):
-                total.add_(g[0], alpha=weights.item())
-                continue
-            part = torch.tensordot(weights.to(g.device, g.dtype), g, dims=1)
-            if len(part) == len(total):
-                total.add_(part)
-            else:
-                total.index_add_(0, examples.to(total.device), part)
+        if self._found is None and weights.shape[0] == 1 and examples.shape[0] == self._inputs[0].shape[0]:
+            self._found = _weighted(values, weights.item(), [wide(x.dtype) for x in self._inputs])
+            return
+        add_weighted(self.sums, weights, values, examples)
 
 
-class FoundSum(WeightedSum):
+def _weighted(values: tuple[Tensor, ...], weight: float, dtypes: Sequence[torch.dtype]) -> tuple[Tensor, ...]:
+    """Weight a single sample; the results are tensors of their own."""
+    return tuple([v[0].to(dtype) * weight for v, dtype in zip(values, dtypes, strict=True)])
+
+
+def add_weighted(sums: tuple[Tensor, ...], weights: Tensor, values: tuple[Tensor, ...], examples: Tensor) -> None:
+    """Add values of shape (samples, examples, ...), weighted by their samples, to sums over the samples."""
+    for total, value in zip(sums, values, strict=True):
+        v = value.to(total.dtype)
+        if v.shape[:2] == (1, len(total)):
+            total.add_(v[0], alpha=weights.item())
+            continue
+        part = torch.tensordot(weights.to(v.device, v.dtype), v, dims=1)
+        if len(part) == len(total):
+            total.add_(part)
+        else:
+            total.index_add_(0, examples.to(total.device), part)
+
+
+class FoundSum:
     """A weighted sum of tensors whose shapes are known from the first block on.
 
     A tensor has one row per example, or a single one for the whole batch.
@@ -78,10 +106,14 @@ class FoundSum(WeightedSum):
         self.sums: tuple[Tensor, ...] = ()
         self._examples = examples
 
+    def add(self, weights: Tensor, evaluated: Evaluated, examples: Tensor) -> None:
+        """Take in a block."""
+        self.add_values(weights, evaluated.gradients, examples)
+
     def add_values(self, weights: Tensor, values: tuple[Tensor, ...], examples: Tensor) -> None:
         """Take in values of shape (samples, examples, ...) or (samples, 1, ...)."""
         if not self.sums and len(weights) == 1 and len(examples) == self._examples:
-            self.sums = tuple(v[0].to(wide(v.dtype)) * float(weights[0]) for v in values)
+            self.sums = _weighted(values, weights.item(), [wide(v.dtype) for v in values])
             return
         if not self.sums:
             rows = [self._examples if v.shape[1] == len(examples) else 1 for v in values]
@@ -90,7 +122,7 @@ class FoundSum(WeightedSum):
                     torch.zeros((n, *v.shape[2:]), dtype=wide(v.dtype), device=v.device)
                     for n, v in zip(rows, values, strict=True)
                 )
-        super().add_values(weights, values, examples)
+        add_weighted(self.sums, weights, values, examples)
 
 
 class Moments:
@@ -99,32 +131,34 @@ class Moments:
     def __init__(self, inputs: tuple[Tensor, ...], multiply: bool) -> None:
         """Start empty."""
         self.multiply = multiply
-        self.means = WeightedSum(inputs).sums
-        self._squares = WeightedSum(inputs).sums
-        self._begun = False
+        self.means: tuple[Tensor, ...] = ()
+        self._squares: tuple[Tensor, ...] = ()
+        self._inputs = inputs
         with torch.inference_mode(False):
             self._counts = torch.zeros(inputs[0].shape[0], dtype=torch.float64)
 
     def add(self, weights: Tensor, evaluated: Evaluated, examples: Tensor) -> None:
         """Take in a block; weights are equal."""
+        values = [g.to(wide(x.dtype)) for g, x in zip(evaluated.gradients, self._inputs, strict=True)]
+        if self.multiply:
+            values = [v * d.to(v.dtype) for v, d in zip(values, evaluated.points.displacements, strict=True)]
+        new = weights.shape[0]
+        if not self.means and examples.shape[0] == self._counts.shape[0]:  # nothing to merge with
+            self.means = tuple([v.mean(0) for v in values])
+            self._squares = tuple([(v - m).square_().sum(0) for v, m in zip(values, self.means, strict=True)])
+            self._counts += new
+            return
+        if not self.means:
+            self.means, self._squares = WeightedSum(self._inputs).sums, WeightedSum(self._inputs).sums
         before = self._counts[examples]
-        new = len(weights)
-        for i, gradient in enumerate(evaluated.gradients):
-            value = gradient.to(self.means[i].dtype)
-            if self.multiply:
-                value = value * evaluated.points.displacements[i].to(value.dtype)
+        for mean, squares, value in zip(self.means, self._squares, values, strict=True):
             at = examples.to(value.device)
-            mean = value.mean(0)
-            if not self._begun and len(examples) == len(self._counts):  # nothing to merge with
-                self._squares[i].copy_((value - mean).square_().sum(0))
-                self.means[i].copy_(mean)
-                continue
-            shift = mean - self.means[i][at]
-            share = per_row(new / (before + new), mean)
-            self._squares[i][at] += (value - mean).square().sum(0) + shift.square() * per_row(before, mean) * share
-            self.means[i][at] += shift * share
+            found = value.mean(0)
+            shift = found - mean[at]
+            share = per_row(new / (before + new), found)
+            squares[at] += (value - found).square().sum(0) + shift.square() * per_row(before, found) * share
+            mean[at] += shift * share
         self._counts[examples] += new
-        self._begun = True
 
     def variances(self) -> tuple[Tensor, ...]:
         """Population variance of the samples; never negative, since squares of deviations are summed."""
@@ -146,37 +180,56 @@ class PerSample:
 
     def __init__(self, examples: int, samples: int, like: Tensor) -> None:
         """Start at zero."""
-        with torch.inference_mode(False):
-            self._sums = torch.zeros(examples, samples, dtype=wide(like.dtype), device=like.device)
-            self._changes = torch.zeros_like(self._sums)
-            self._next = torch.zeros(examples, dtype=torch.long)
+        self._shape = examples, samples
+        self._dtype, self._device = wide(like.dtype), like.device
         self._together = False
 
-    def add(self, evaluated: Evaluated, examples: Tensor) -> None:
-        """Take in ``sum(gradient * displacement)``, and the changes of the explained values if there are any."""
-        displacements = evaluated.points.displacements
-        first = int(self._next[examples[0]])
-        columns = slice(first, first + len(displacements[0]))
-        place = self._rows_of(examples), columns
-        for gradient, displacement in zip(evaluated.gradients, displacements, strict=True):
-            products = gradient.to(displacement.dtype) * displacement
-            summed = sum_per_row(products.flatten(0, 1)).reshape(products.shape[:2])
-            self._sums[place] += summed.T.to(self._sums)
-        for change in evaluated.changes:
+    @cached_property
+    def _sums(self) -> Tensor:
+        return self._zeros()
+
+    @cached_property
+    def _changes(self) -> Tensor:
+        return self._zeros()
+
+    @cached_property
+    def _next(self) -> Tensor:
+        """The sample of each example that comes next."""
+        with torch.inference_mode(False):
+            return torch.zeros(self._shape[0], dtype=torch.long)
+
+    def _zeros(self) -> Tensor:
+        with torch.inference_mode(False):
+            return torch.zeros(self._shape, dtype=self._dtype, device=self._device)
+
+    def add(self, products: tuple[Tensor, ...], changes: tuple[Tensor, ...], examples: Tensor) -> None:
+        """Take in a block's ``gradient * displacement``, and the changes of the explained values if there are any."""
+        parts = [sum_per_row(p, 2).to(self._device, self._dtype) for p in products]
+        sums = (parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)).T
+        if sums.shape == self._shape:  # a single block with everything, which needs no places
+            self._sums = sums
+            columns = slice(0, self._shape[1])
+        else:
+            first = int(self._next[examples[0]])
+            columns = slice(first, first + sums.shape[1])
+            self._sums[self._rows_of(examples), columns] += sums
+            self._next[examples] += sums.shape[1]
+        for change in changes:
             self.expect(change.T, columns, examples)
-        self._next[examples] += columns.stop - columns.start
 
     def _rows_of(self, examples: Tensor) -> Tensor | slice:
         """Index some rows; all of them, in their order, by a slice."""
-        return slice(None) if len(examples) == len(self._sums) else examples
+        return slice(None) if len(examples) == self._shape[0] else examples
 
     def expect(self, changes: Tensor, columns: slice, examples: Tensor) -> None:
         """Take in the changes of the explained values, shape (values, samples)."""
-        if len(changes) == len(examples):
-            self._changes[self._rows_of(examples), columns] += changes.to(self._changes)
-        else:
+        if len(changes) != len(examples):
             self._together = True
             self._changes[0, columns] += changes.sum(0).to(self._changes)
+        elif changes.shape == self._shape:
+            self._changes = changes.to(self._device, self._dtype)
+        else:
+            self._changes[self._rows_of(examples), columns] += changes.to(self._changes)
 
     def errors(self, together: bool = False) -> Tensor:
         """Sums minus changes, shape (N, samples), or (1, samples) where examples count together."""

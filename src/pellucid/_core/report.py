@@ -125,6 +125,11 @@ def notify(category: type[PellucidWarning], message: str) -> None:
         warnings.warn(message, category, stacklevel=_users_level())
 
 
+def is_listened_to() -> bool:
+    """Tell whether anybody collects, so that what only a report shows is worth computing."""
+    return _active.get() is not None
+
+
 def check(**found: Any) -> None:
     """Report the check that a result carries: fields of ``Report``; what is ``None`` is left as it is."""
     report = _active.get()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from pellucid._core.report import notify
+from pellucid._core.structure import all_finite
 from pellucid.errors import SamplingWarning
 
 NOISY = 0.25
@@ -23,7 +23,7 @@ def relative_error(means: tuple[Tensor, ...], errors: tuple[Tensor, ...]) -> flo
 
 def warn_if_noisy(name: str, means: tuple[Tensor, ...], errors: tuple[Tensor, ...] | None, samples: int) -> None:
     """Warn if standard errors are large beside the estimates, and say how many samples would do."""
-    if errors is None or not all(bool(torch.isfinite(e).all()) for e in errors):
+    if errors is None or not all(map(all_finite, errors)):
         return
     relative = relative_error(means, errors)
     if relative > NOISY:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -39,7 +40,7 @@ class Site(Protocol):
         """A tensor, or a tuple of them: the form in which masks and baselines for the values are given."""
 
     @property
-    def names(self) -> list[str]:
+    def names(self) -> Sequence[str]:
         """Name of each value, for messages."""
 
     @property
@@ -69,17 +70,18 @@ class InputSite:
         values: the inputs, detached.
         arguments: its additional arguments.
         template: the inputs as given, a tensor or a tuple.
+        output: see ``Site``.
     """
 
     forward: ForwardFunction
     values: tuple[Tensor, ...]
     arguments: Arguments
     template: Any
+    output: Tensor | None = None
 
     divisible = True
-    output = None
 
-    @property
+    @cached_property
     def examples(self) -> int:
         """Number of examples N."""
         return self.values[0].shape[0]
@@ -156,14 +158,14 @@ def inputs_of(question: Question) -> InputSite:
 
 def check_results(names: Sequence[str], attributions: Sequence[tuple[Tensor, ...]], cause: str = _GRADIENT) -> None:
     """Warn of NaN and infinite attributions, which are not hidden, by the name of what they belong to."""
-    for i, name in enumerate(names):
+    for i in range(len(names)):
         if not all(all_finite(values[i]) for values in attributions):
             wrong = sum(int((~torch.isfinite(values[i])).sum()) for values in attributions)
             total = sum(values[i].numel() for values in attributions)
             notify(
                 NonFiniteWarning,
-                f"{wrong} of {total} attributions of {name} are NaN or infinite: {cause} not finite there (a division"
-                " by zero, the root or logarithm of zero, an overflow).",
+                f"{wrong} of {total} attributions of {names[i]} are NaN or infinite: {cause} not finite there (a"
+                " division by zero, the root or logarithm of zero, an overflow).",
             )
 
 

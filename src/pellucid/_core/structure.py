@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -19,6 +20,33 @@ def names_of(name: str, value: object) -> list[str]:
     if isinstance(value, tuple):
         return [f"{name}[{i}]" for i in range(len(value))]
     return [name]
+
+
+class Names(Sequence[str]):
+    """Names for messages, which are made when one is read: few calls have anything to say."""
+
+    def __init__(self, count: int, make: Callable[[], Sequence[str]]) -> None:
+        """Take note of how many there are, and of what makes all of them."""
+        self._count = count
+        self._make = make
+
+    def __len__(self) -> int:
+        """How many."""
+        return self._count
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
+        """Give some."""
+        return self._made[place]
+
+    @cached_property
+    def _made(self) -> Sequence[str]:
+        return self._make()
 
 
 def like(template: object, values: Sequence[Tensor]) -> Tensors:
@@ -43,9 +71,10 @@ def per_row(factor: Tensor, value: Tensor) -> Tensor:
     return factor.to(value.device, value.dtype).reshape(factor.shape + (1,) * (value.dim() - factor.dim()))
 
 
-def sum_per_row(value: Tensor) -> Tensor:
-    """Sum all dimensions but the first, in float32 or wider."""
-    return value.to(wide(value.dtype)).flatten(1).sum(1) if value.dim() > 1 else value.to(wide(value.dtype))
+def sum_per_row(value: Tensor, dims: int = 1) -> Tensor:
+    """Sum all dimensions but the first, or the first ``dims``, in float32 or wider."""
+    value = value.to(wide(value.dtype))
+    return value.flatten(dims).sum(dims) if value.dim() > dims else value
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

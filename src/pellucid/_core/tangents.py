@@ -1,8 +1,9 @@
 """How fast the values of a layer change along a direction of the inputs: ``dz/da = (dz/dx) v``.
 
-Forward-mode differentiation carries v along in one pass. Where an operation has no forward formula, two
-backward passes give the same: ``u = w dz/dx`` is linear in w, and its product with v, differentiated by w,
-is ``(dz/dx) v``. Attention is computed by its definition, since its fused kernels have neither.
+Forward-mode differentiation carries v along in one pass. Nothing before the layer is then differentiated backwards, so
+no graph is built there; what passes beside the layer carries its own speed to the output. Where an operation has no
+forward formula, two backward passes give the same: ``u = w dz/dx`` is linear in w, and its product with v,
+differentiated by w, is ``(dz/dx) v``. Attention is computed by its definition, since its fused kernels have neither.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import functools
 import importlib
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -20,8 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from pellucid._core.combine import total
 from pellucid._core.rules.expansions import attention
-from pellucid._core.structure import floats_in
+from pellucid._core.structure import floats_in, wide
 from pellucid.errors import PellucidError, UnsupportedModelError
 
 Result = TypeVar("Result")
@@ -33,45 +36,86 @@ _turn = threading.RLock()
 class Tangents(Protocol):
     """Carries a direction of the inputs through a pass."""
 
+    @property
+    def leaves(self) -> tuple[Tensor, ...]:
+        """What the explained values must be differentiated by too before ``beside`` is asked."""
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest moving tensor before the layer where no graph is built there, else 0."""
+
     def moving(self, inputs: tuple[Tensor, ...], directions: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Give copies of inputs that move in a direction, for the function to run on."""
 
     def of(self, value: Any) -> list[Tensor]:
-        """Give the speed of each floating-point tensor of a nested value."""
+        """Give the speed of each floating-point tensor of a nested value at the layer."""
 
     def onwards(self, leaf: Tensor, speed: Tensor) -> Tensor:
         """Give a copy of a value that moves with a speed."""
 
+    def beside(self, chosen: Tensor, gradients: Sequence[Tensor]) -> Tensor:
+        """Give the speed of explained values, or of their sum by rows, where the layer's values stand still.
 
-def with_tangents(run: Callable[[Tangents], Result]) -> Result:
-    """Run a pass that asks for speeds, in whichever way its operations can be differentiated.
+        Args:
+            chosen: explained values.
+            gradients: of their sum by ``leaves``.
 
-    Raises:
-        UnsupportedModelError: if an operation before the layer can be differentiated in neither way.
+        Returns:
+            One number per row of the pass or per explained value.
+        """
+
+
+class Ways:
+    """How speeds can be found, the cheapest way first; those that failed where a later one did not are left out.
+
+    One instance lives as long as one call.
     """
-    try:
-        with _turn:
-            _prepare()
-            with forward_mode.dual_level(), _ByDefinition():
-                return run(_Forward())
-    except PellucidError:
-        raise
-    except (NotImplementedError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
+
+    def __init__(self, repeated: bool) -> None:
+        """Begin.
+
+        Args:
+            repeated: whether several values flow at the layer, so that later ones move with earlier ones.
+        """
+        forward: list[Callable[[], _Forward]] = [_Forward] if repeated else [_Unrecorded, _Forward]
+        self._left: list[Callable[[], _Forward | _TwiceBackward]] = [*forward, _TwiceBackward]
+
+    def run(self, run: Callable[[Tangents], Result]) -> Result:
+        """Run a pass that asks for speeds, in the first way that its operations can be differentiated in.
+
+        Raises:
+            UnsupportedModelError: if an operation before the layer can be differentiated in no way.
+        """
+        *cheaper, last = self._left
+        for failed, way in enumerate(cheaper):
+            tangents = way()
+            try:
+                with tangents.open():
+                    result = run(tangents)
+            except PellucidError:
+                raise
+            except (NotImplementedError, RuntimeError) as error:
+                if isinstance(error, torch.OutOfMemoryError):
+                    raise
+                continue
+            del self._left[:failed]
+            return result
+        tangents = last()
+        try:
+            with tangents.open():
+                result = run(tangents)
+        except PellucidError:
             raise
-    try:
-        with _ByDefinition():
-            return run(_TwiceBackward())
-    except PellucidError:
-        raise
-    except (NotImplementedError, RuntimeError) as error:
-        if "derivative" not in str(error):
-            raise
-        raise UnsupportedModelError(
-            "The speed of the layer's values along the path cannot be computed: an operation between the inputs and"
-            f" the layer has neither a forward-mode nor a second derivative ({str(error).splitlines()[0]}). Use"
-            " LayerIntegratedGradients, which needs first derivatives after the layer only."
-        ) from error
+        except (NotImplementedError, RuntimeError) as error:
+            if "derivative" not in str(error):
+                raise
+            raise UnsupportedModelError(
+                "The speed of the layer's values along the path cannot be computed: an operation between the inputs and"
+                f" the layer has neither a forward-mode nor a second derivative ({str(error).splitlines()[0]}). Use"
+                " LayerIntegratedGradients, which needs first derivatives after the layer only."
+            ) from error
+        self._left = [last]
+        return result
 
 
 @functools.cache
@@ -82,25 +126,83 @@ def _prepare() -> None:
         importlib.import_module("torch._decomp.decompositions_for_jvp")
 
 
-class _Forward:
+class _Reaching:
+    """What has a graph that reaches back to the inputs."""
+
+    leaves: tuple[Tensor, ...] = ()
+
+    @property
+    def largest(self) -> int:
+        """See ``Tangents``."""
+        return 0
+
+    def _begin(self, inputs: tuple[Tensor, ...], directions: tuple[Tensor, ...]) -> None:
+        self.leaves, self._directions = tuple(x.detach().requires_grad_() for x in inputs), directions
+
+    def beside(self, chosen: Tensor, gradients: Sequence[Tensor]) -> Tensor:
+        """See ``Tangents``."""
+        del chosen
+        return total(tuple(g * d for g, d in zip(gradients, self._directions, strict=True))).detach()
+
+
+class _Forward(_Reaching):
     """Dual numbers."""
+
+    def __init__(self) -> None:
+        self._mode = _ByDefinition(_moves)
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Make the pass within."""
+        with _turn:
+            _prepare()
+            with forward_mode.dual_level(), self._mode:
+                yield
 
     def moving(self, inputs: tuple[Tensor, ...], directions: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """See ``Tangents``."""
-        pairs = zip(inputs, directions, strict=True)
-        return tuple(_dual(x.clone(), v.to(x.dtype)) for x, v in pairs)
+        self._begin(inputs, directions)
+        return _duals(self.leaves, directions)
 
     def of(self, value: Any) -> list[Tensor]:
         """See ``Tangents``."""
-        speeds = []
-        for tensor in floats_in(value):
-            tangent = forward_mode.unpack_dual(tensor).tangent  # type: ignore[no-untyped-call]  # torch leaves it so
-            speeds.append(torch.zeros_like(tensor).detach() if tangent is None else tangent.detach().clone())
-        return speeds
+        speeds = ((tensor, _tangent(tensor)) for tensor in floats_in(value))
+        return [torch.zeros_like(t).detach() if speed is None else speed.detach().clone() for t, speed in speeds]
 
     def onwards(self, leaf: Tensor, speed: Tensor) -> Tensor:
         """See ``Tangents``."""
         return _dual(leaf.clone(), speed)
+
+
+class _Unrecorded(_Forward):
+    """Dual numbers in a graph that begins at the layer, whose values stand still from there on."""
+
+    def __init__(self) -> None:
+        self._mode = self._before = _Unrecording()
+
+    @property
+    def largest(self) -> int:
+        """See ``Tangents``."""
+        return self._before.largest
+
+    def moving(self, inputs: tuple[Tensor, ...], directions: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """See ``Tangents``."""
+        return _duals(tuple(x.detach() for x in inputs), directions)
+
+    def of(self, value: Any) -> list[Tensor]:
+        """See ``Tangents``."""
+        self._before.ended = True
+        return super().of(value)
+
+    def beside(self, chosen: Tensor, gradients: Sequence[Tensor]) -> Tensor:
+        """See ``Tangents``."""
+        del gradients
+        speed, dtype = _tangent(chosen), wide(chosen.dtype)
+        return torch.zeros_like(chosen, dtype=dtype).detach() if speed is None else speed.detach().to(dtype)
+
+
+def _duals(inputs: tuple[Tensor, ...], directions: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(_dual(x.clone(), v.to(x.dtype)) for x, v in zip(inputs, directions, strict=True))
 
 
 def _dual(value: Tensor, speed: Tensor) -> Tensor:
@@ -108,13 +210,29 @@ def _dual(value: Tensor, speed: Tensor) -> Tensor:
     return dual
 
 
-class _TwiceBackward:
+def _tangent(value: Tensor) -> Tensor | None:
+    """Speed of a value; ``None`` if it stands still."""
+    speed: Tensor | None = forward_mode.unpack_dual(value).tangent  # type: ignore[no-untyped-call]  # likewise
+    return speed
+
+
+def _moves(values: Any) -> bool:
+    return any(_tangent(value) is not None for value in floats_in(values))
+
+
+class _TwiceBackward(_Reaching):
     """Two backward passes."""
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Make the pass within."""
+        with _ByDefinition(lambda _: True):
+            yield
 
     def moving(self, inputs: tuple[Tensor, ...], directions: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """See ``Tangents``."""
-        self._inputs, self._directions = inputs, directions
-        return tuple(x.clone() for x in inputs)
+        self._begin(inputs, directions)
+        return tuple(x.clone() for x in self.leaves)
 
     def of(self, value: Any) -> list[Tensor]:
         """See ``Tangents``."""
@@ -124,7 +242,7 @@ class _TwiceBackward:
             if not tensor.requires_grad:
                 speeds.append(torch.zeros_like(tensor))
                 continue
-            pulled = torch.autograd.grad(tensor, self._inputs, weights, create_graph=True, allow_unused=True)
+            pulled = torch.autograd.grad(tensor, self.leaves, weights, create_graph=True, allow_unused=True)
             pairs = zip(pulled, self._directions, strict=True)
             product = sum(((u * v).sum() for u, v in pairs if u is not None), tensor.new_zeros(()))
             found = torch.autograd.grad(product, weights, allow_unused=True)[0] if product.requires_grad else None
@@ -141,13 +259,52 @@ class _TwiceBackward:
 
 
 class _ByDefinition(TorchFunctionMode):
-    """Computes attention as softmax(q k) v."""
+    """Computes attention as softmax(q k) v where its arguments are such that the kernels cannot be used."""
+
+    def __init__(self, concerned: Callable[[Any], bool]) -> None:
+        super().__init__()
+        self._concerned = concerned
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is F.scaled_dot_product_attention:
-            return attention(*args, **kwargs)
-        if func is F.multi_head_attention_forward and not kwargs.get("need_weights", True):
-            output, _ = func(*args, **{**kwargs, "need_weights": True})
+        if func is F.scaled_dot_product_attention and self._concerned([args, kwargs]):
+            with self:  # its parts are seen too
+                return attention(*args, **kwargs)
+        if (
+            func is F.multi_head_attention_forward
+            and not kwargs.get("need_weights", True)
+            and self._concerned([args, kwargs])
+        ):
+            output, weights = func(*args, **{**kwargs, "need_weights": True, "average_attn_weights": False})
+            self.note(weights)
             return output, None
         return func(*args, **kwargs)
+
+    def note(self, value: Any) -> None:
+        """Look at a tensor that a call made and does not give back."""
+
+
+class _Unrecording(_ByDefinition):
+    """Lets the calls before the layer build no graph, and notes the largest moving tensor there.
+
+    Whether gradients are recorded is switched for each call, so that what the model switches itself holds on.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_moves)
+        self.ended = False
+        self.largest = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self.ended or func is torch._C._set_grad_enabled:  # noqa: SLF001  (what torch.no_grad() calls)
+            return super().__torch_function__(func, types, args, kwargs)
+        with torch.no_grad():
+            result = super().__torch_function__(func, types, args, kwargs)
+        if isinstance(result, Tensor | tuple) and _moves(result):
+            self.note(result)
+        return result
+
+    def note(self, value: Any) -> None:
+        """Look at what a call made."""
+        if not self.ended:
+            self.largest = max(self.largest, *(t.numel() * t.element_size() for t in floats_in(value)))

@@ -10,8 +10,8 @@ from __future__ import annotations
 import difflib
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from pellucid._core.model import modules_of
 from pellucid._core.rules.environment import eager, uncompiled
+from pellucid._core.structure import Names
 from pellucid.errors import UnsupportedModelError, invalid_type, invalid_value
 
 Visit: TypeAlias = Callable[[int, Any], Any]
@@ -40,7 +41,7 @@ class Place:
     """
 
     layers: tuple[nn.Module, ...]
-    names: tuple[str, ...]
+    names: Sequence[str]
     at_input: bool = False
     device_ids: tuple[int, ...] = ()
 
@@ -58,14 +59,15 @@ def tapped(place: Place, visit: Visit) -> Iterator[None]:
     def concerns() -> bool:
         return bool(place.device_ids) or threading.get_ident() == here
 
-    with ExitStack() as stack:
-        if place.device_ids:
-            stack.enter_context(_turn)
-        stack.enter_context(eager())
-        for number, layer in enumerate(place.layers):
-            handle = _hook(uncompiled(layer), place.at_input, number, visit, concerns)
-            stack.callback(handle.remove)
-        yield
+    handles: list[torch.utils.hooks.RemovableHandle] = []
+    with _turn if place.device_ids else nullcontext(), eager():
+        try:
+            for number, layer in enumerate(place.layers):
+                handles.append(_hook(uncompiled(layer), place.at_input, number, visit, concerns))
+            yield
+        finally:
+            for handle in reversed(handles):
+                handle.remove()
 
 
 def _hook(
@@ -168,9 +170,14 @@ def accept_place(forward: Any, layer: Any, device_ids: Any, at_input: bool, name
             raise invalid_type(name, f"a {type(each).__name__}", "it is no module", "a module of the model")
     if len({id(each) for each in layers}) < len(layers):
         raise invalid_value(name, "a list that holds a module twice", "it has one result", "each module once")
+    names = Names(len(layers), lambda: _names_of(forward, layers))
+    return Place(layers, names, bool(at_input), _devices(forward, device_ids))
+
+
+def _names_of(forward: Any, layers: tuple[nn.Module, ...]) -> list[str]:
+    """Say what messages call layers."""
     names = {id(module): f"layer {path!r}" if path else "the model" for path, module in _paths(forward).items()}
-    known = tuple(names.get(id(uncompiled(each))) or f"a {type(each).__name__} outside the model" for each in layers)
-    return Place(layers, known, bool(at_input), _devices(forward, device_ids))
+    return [names.get(id(uncompiled(each))) or f"a {type(each).__name__} outside the model" for each in layers]
 
 
 def _paths(forward: Any) -> dict[str, nn.Module]:

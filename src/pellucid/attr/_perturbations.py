@@ -89,7 +89,7 @@ class Perturbations:
         original = inputs if isinstance(question.template, tuple) else inputs[0]
         source = islice(draws(self.perturb, original, keywords), count)
         values: list[Tensor] = []
-        with perturbing(question, cap, inputs, bar) as evaluator:
+        with perturbing(question, cap, tuple(map(torch.zeros_like, inputs)), bar) as evaluator:
             if evaluator.score().numel() != 1:
                 raise invalid_value(
                     "inputs",

@@ -7,6 +7,7 @@ of an output.
 
 from __future__ import annotations
 
+import functools
 import re
 from abc import ABC, abstractmethod
 from dataclasses import replace
@@ -82,7 +83,12 @@ class Attribution(ABC):
             >>> IntegratedGradients.get_name()
             'Integrated Gradients'
         """
-        return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", cls.__name__)
+        return _in_words(cls.__name__)
+
+
+@functools.cache
+def _in_words(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
 
 
 class GradientAttribution(Attribution):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -93,6 +94,7 @@ class LayerConductance(LayerAttribution):
         cap = accept_optional_count("internal_batch_size", internal_batch_size)
         options = accept_grad_kwargs(grad_kwargs)
         site, _ = self._at_layer(asked, attribute_to_layer_input, calls)
+        asked = replace(asked, site=replace(site.inside, output=site.output))
         examples = asked.site.examples
         conducted = Conducted(site.wanted, examples, options, repeated=len(site.calls) > 1, names=tuple(site.names))
         sums = [FoundSum(examples) for _ in asked.targets]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid._core import report
+from pellucid._core.carrying import Carrier
 from pellucid._core.differentiation import Differentiation, PlainGradients, plain_gradients
 from pellucid._core.door import (
     accept_count,
@@ -19,7 +20,7 @@ from pellucid._core.door import (
     accept_question,
     accept_stdevs,
 )
-from pellucid._core.gradient import Evaluator, evaluating, rows_are_independent
+from pellucid._core.gradient import Evaluator, evaluating
 from pellucid._core.path import MappedLine, RandomLine
 from pellucid._core.progress import progress
 from pellucid._core.random import draw_seeds
@@ -104,8 +105,10 @@ class GradientShap(GradientAttribution):
         cap = accept_optional_count("internal_batch_size", internal_batch_size)
         seeds = draw_seeds(accept_count("n_samples", n_samples), generator, seed)
         path = RandomLine(question.inputs, rows, noise, tuple(seeds))
-        sampling = _Sampling(self.get_name(), self._multiply_by_inputs, return_convergence_delta, show_progress)
-        answer: Tensors | tuple[Tensors, Tensor] = sampling.answer(question, path, cap)
+        sampling = _Sampling(
+            self.get_name(), path.samples, self._multiply_by_inputs, return_convergence_delta, show_progress
+        )
+        answer: Tensors | tuple[Tensors, Tensor] = sampling.answer(question, lambda _: path, cap)
         return answer
 
 
@@ -187,9 +190,15 @@ class LayerGradientShap(LayerAttribution):
         seeds = draw_seeds(accept_count("n_samples", n_samples), generator, seed)
         site, question = self._at_layer(asked, attribute_to_layer_input, calls, replay=True)
         line = RandomLine(asked.inputs, rows, noise, tuple(seeds))
-        apart = not site.divisible or rows_are_independent(question, tuple(z / 2 for z in question.inputs))
-        path = MappedLine(line, lambda values: site.at(values)[0], question.inputs, together=not apart)
-        sampling = _Sampling(self.get_name(), self._multiply_by_inputs, return_convergence_delta, show_progress)
+
+        def path(evaluator: Evaluator) -> MappedLine:
+            known = not site.divisible or evaluator.checks_first(line.samples)
+            apart = known or evaluator.stands_beside(tuple(z / 2 for z in question.inputs), evaluator.all)
+            return MappedLine(line, Carrier(site, cap), question.inputs, lambda: evaluator.mixes or not apart)
+
+        sampling = _Sampling(
+            self.get_name(), line.samples, self._multiply_by_inputs, return_convergence_delta, show_progress
+        )
         return sampling.answer(question, path, cap, PlainGradients(required=False, grad_kwargs=options))
 
 
@@ -277,6 +286,7 @@ class _Sampling:
     """How samples of a random line become an answer."""
 
     name: str
+    samples: int
     multiply: bool
     with_delta: bool
     show_progress: bool
@@ -284,17 +294,17 @@ class _Sampling:
     def answer(
         self,
         question: Question,
-        path: RandomLine | MappedLine,
+        path_for: Callable[[Evaluator], RandomLine | MappedLine],
         cap: int | None,
         differentiate: Differentiation = plain_gradients,
     ) -> Any:
         """Take the gradients at all samples; report the standard errors."""
-        total_rows = path.samples * question.site.examples
-        samples = [_Samples(question.inputs, self.multiply, path.samples) for _ in question.targets]
+        samples = [_Samples(question.inputs, self.multiply, self.samples, self.with_delta) for _ in question.targets]
         with (
             evaluating(question, cap, differentiate) as evaluator,
-            progress(self.show_progress, self.name, total_rows) as bar,
+            progress(self.show_progress, self.name, self.samples * question.site.examples) as bar,
         ):
+            path = path_for(evaluator)
             evaluator.accumulate(samples, path, bar)
             if self.with_delta:
                 every = slice(0, path.samples)
@@ -303,7 +313,7 @@ class _Sampling:
             mixes = evaluator.mixes
         errors = [found.standard_errors() for found in samples]
         for found, error in zip(samples, errors, strict=True):
-            warn_if_noisy(self.name, found.means, error, path.samples)
+            warn_if_noisy(self.name, found.means, error, self.samples)
         if errors[0] is not None:
             by_input = zip(*(error or () for error in errors), strict=True)
             report.check(standard_error=tuple(question.stacked(parts) for parts in by_input))
@@ -314,16 +324,18 @@ class _Sampling:
 
 
 class _Samples(Moments):
-    """Moments, and what each single sample was attributed in all."""
+    """Moments, and if wanted what each single sample was attributed in all."""
 
-    def __init__(self, inputs: tuple[Tensor, ...], multiply: bool, samples: int) -> None:
+    def __init__(self, inputs: tuple[Tensor, ...], multiply: bool, samples: int, each: bool) -> None:
         super().__init__(inputs, multiply)
         self.totals = PerSample(len(inputs[0]), samples, inputs[0])
+        self._each = each
 
     def add(self, weights: Tensor, evaluated: Evaluated, examples: Tensor) -> None:
         """Take in a block."""
         super().add(weights, evaluated, examples)
-        self.totals.add(evaluated, examples)
+        if self._each:
+            self.totals.add(evaluated.products, evaluated.changes, examples)
 
 
 def _differences(evaluator: Evaluator, path: RandomLine | MappedLine) -> list[Tensor]:

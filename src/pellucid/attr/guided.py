@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from pellucid._core import report
+from pellucid._core.combine import copied
 from pellucid._core.door import accept_question
 from pellucid._core.gradient import gradients_at_point
 from pellucid._core.renaming import renamed
@@ -65,7 +66,7 @@ class _Rectified(GradientAttribution):
                 f" inputs and the explained output there is none (operations met: {met}). The result would be the"
                 " plain gradient. Use Saliency(model).attribute(inputs, abs=False) if that is wanted."
             )
-        answer: Tensors = question.answer(gradients)
+        answer: Tensors = question.answer([copied(g) for g in gradients])
         return answer
 
 

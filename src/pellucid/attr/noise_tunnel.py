@@ -6,13 +6,14 @@ import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from pellucid._core import report
 from pellucid._core.arguments import repeat_keyword
-from pellucid._core.batching import RowLimit
+from pellucid._core.batching import rows_per_call
 from pellucid._core.checks import accept_choice
 from pellucid._core.door import (
     accept_count,
@@ -120,7 +121,7 @@ class NoiseTunnel(Attribution):
             InvalidTypeError: for a keyword that the wrapped method does not have.
             InvalidValueError: for an unknown ``nt_type`` or arguments that do not fit together.
         """
-        known = set(inspect.signature(self.attribution_method.attribute).parameters)
+        known = _arguments_of(self.attribution_method.attribute)
         kwargs, nt_samples = self._renamed(kwargs, nt_samples, known)
         self._check_keywords(kwargs, draw_baseline_from_distrib, known)
         accept_choice("nt_type", nt_type, _STATISTICS, "there is no such statistic")
@@ -170,7 +171,7 @@ class NoiseTunnel(Attribution):
         return (answer, torch.cat(deltas).transpose(0, 1).reshape(-1)) if deltas else answer
 
     @staticmethod
-    def _renamed(kwargs: dict[str, Any], nt_samples: int, known: set[str]) -> tuple[dict[str, Any], int]:
+    def _renamed(kwargs: dict[str, Any], nt_samples: int, known: frozenset[str]) -> tuple[dict[str, Any], int]:
         """Accept the older name of ``nt_samples``, unless the wrapped method has one of that name."""
         if "n_samples" not in kwargs or "n_samples" in known:
             return kwargs, nt_samples
@@ -178,7 +179,7 @@ class NoiseTunnel(Attribution):
         warnings.warn(message, DeprecationWarning, stacklevel=4)
         return {k: v for k, v in kwargs.items() if k != "n_samples"}, kwargs["n_samples"]
 
-    def _check_keywords(self, kwargs: dict[str, Any], draw_baselines: bool, known: set[str]) -> None:
+    def _check_keywords(self, kwargs: dict[str, Any], draw_baselines: bool, known: frozenset[str]) -> None:
         name = type(self.attribution_method).__name__
         unknown = sorted(set(kwargs) - known)
         if unknown:
@@ -192,10 +193,21 @@ class NoiseTunnel(Attribution):
             )
 
 
+_arguments: WeakKeyDictionary[Callable[..., Any], frozenset[str]] = WeakKeyDictionary()
+
+
+def _arguments_of(method: Callable[..., Any]) -> frozenset[str]:
+    """Names of a method's arguments; reading a signature takes as long as a pass of a small model."""
+    function = getattr(method, "__func__", method)
+    if function not in _arguments:
+        _arguments[function] = frozenset(inspect.signature(function).parameters) - {"self"}
+    return _arguments[function]
+
+
 def _copies_together(copies: _Copies, count: int, cap: int | None) -> int:
     """How many noisy copies of the batch go into one call of the wrapped method."""
     question = copies.question
-    wanted = cap or max(1, RowLimit.of(question.inputs, None).rows // question.site.examples)
+    wanted = cap or max(1, rows_per_call(question.inputs) // question.site.examples)
     wanted = min(wanted, count)
     return wanted if wanted == 1 or rows_are_independent(question, copies.noisy(range(1))) else 1
 
@@ -226,11 +238,12 @@ class _Copies:
         """Noisy copies of the batch, copy after copy: one generator each, which draws for input after input."""
         inputs = self.question.inputs
         noises = [torch.empty(len(chosen), *x.shape, dtype=wide(x.dtype), device="cpu") for x in inputs]
-        for place, k in enumerate(chosen):
-            generator = generator_of(self.seeds[k])
-            for noise, stdev in zip(noises, self.stdevs, strict=True):
+        generator = torch.Generator()
+        for k, *rows in zip(chosen, *[noise.unbind() for noise in noises], strict=True):
+            generator_of(self.seeds[k], generator)
+            for row, stdev in zip(rows, self.stdevs, strict=True):
                 if stdev:
-                    noise[place].normal_(generator=generator)
+                    row.normal_(generator=generator)
         return tuple(
             noise.mul_(stdev).to(x.device).add_(x).to(x.dtype).flatten(0, 1)
             if stdev

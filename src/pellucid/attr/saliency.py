@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pellucid._core.combine import magnitude
+from pellucid._core.combine import copied, magnitude
 from pellucid._core.door import accept_question
 from pellucid._core.gradient import gradients_at_point
 from pellucid._core.renaming import renamed
@@ -52,7 +52,7 @@ class Saliency(GradientAttribution):
         """
         question = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
         gradients = gradients_at_point(question)
-        answer: Tensors = question.answer([magnitude(g) for g in gradients] if abs else gradients)
+        answer: Tensors = question.answer([magnitude(g) if abs else copied(g) for g in gradients])
         return answer
 
 

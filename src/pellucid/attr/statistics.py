@@ -299,6 +299,7 @@ class Summarizer:
             x: a tensor, a number, or a tuple of tensors, each of which gets statistics of its own.
 
         Raises:
+            InvalidTypeError: for what is no tensor and no number.
             InvalidValueError: if the sample has another structure or shape than those before.
         """
         self.update_rows(tuple(_tensor(part)[None] for part in x) if isinstance(x, tuple) else _tensor(x)[None])
@@ -386,7 +387,13 @@ class ClassSummarizer(Summarizer):
 
 
 def _tensor(x: Any) -> Tensor:
-    return x.detach() if isinstance(x, Tensor) else torch.tensor(x)
+    if isinstance(x, Tensor):
+        return x.detach()
+    try:
+        return torch.tensor(x)
+    except (RuntimeError, TypeError, ValueError):
+        why = "statistics are taken of numbers"
+        raise invalid_type("x", f"a {type(x).__name__}", why, "a tensor, a number, or a tuple of tensors") from None
 
 
 def _structure(is_tuple: bool, shapes: list[tuple[int, ...]]) -> str:

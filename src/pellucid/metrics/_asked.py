@@ -11,9 +11,8 @@ from torch import Tensor
 from pellucid._core.checks import accept_dense
 from pellucid._core.door import accept_baselines, accept_optional_count
 from pellucid._core.site import Question
-from pellucid._core.structure import names_of
+from pellucid._core.structure import all_finite, names_of
 from pellucid.errors import invalid_type, invalid_value
-from pellucid.metrics._drawing import all_finite
 from pellucid.metrics._features import Features, accept_features
 from pellucid.metrics._scoring import Scoring
 

@@ -10,14 +10,14 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pellucid._core.batching import row_bytes
 from pellucid._core.checks import accept_dense
+from pellucid._core.structure import all_finite
 from pellucid.errors import invalid_type, invalid_value
 
-DRAWN_BYTES = 2**27
+DRAWN_BYTES = 2**24
 """Bytes of copies, perturbations and perturbed copies that one call may hold."""
 
 
@@ -67,11 +67,6 @@ def accept_drawn(name: str, drawn: Any, inputs: tuple[Tensor, ...], copies: int)
             given = f"a function whose {name} are not all finite"
             raise invalid_value("perturb_func", given, "their score would be NaN", "one that returns finite values")
     return tuple(value.detach() for value in found)
-
-
-def all_finite(value: Tensor) -> bool:
-    """Tell whether all values are finite; the sum tells it in one pass unless it overflows."""
-    return bool(torch.isfinite(value.sum())) or bool(torch.isfinite(value).all())
 
 
 def _wanted(inputs: tuple[Tensor, ...]) -> tuple[str, str]:

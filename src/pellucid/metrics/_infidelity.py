@@ -92,6 +92,7 @@ def infidelity(
             shifts, values = _draw(perturb_func, question.inputs, baselines, copies)
             told.append(_products(found, shifts))
             happened.append(reference - scoring.along(Given(values), bar))
+            del shifts, values  # before the next are drawn
     return _error(torch.cat(told), torch.cat(happened), normalize)
 
 
@@ -128,11 +129,14 @@ def _repeated(baselines: Any, examples: int, copies: int) -> Any:
 
 def _products(attributions: tuple[Tensor, ...], shifts: tuple[Tensor, ...]) -> Tensor:
     """Sums of perturbation times attribution, shape (copies, N)."""
-    total = torch.zeros(shifts[0].shape[:2], dtype=wide(attributions[0].dtype), device=attributions[0].device)
+    sums = []
     for attribution, shift in zip(attributions, shifts, strict=True):
-        rows = attribution.to(wide(attribution.dtype)).reshape(len(attribution), -1)
+        rows = attribution.to(wide(attribution.dtype)).reshape(len(attribution), -1, 1)
         moved = shift.to(rows.device, rows.dtype).reshape(*shift.shape[:2], -1)
-        total += torch.einsum("knf,nf->kn", moved, rows).to(total)
+        sums.append(torch.bmm(moved.transpose(0, 1), rows).squeeze(2).T)
+    total = sums[0]
+    for other in sums[1:]:
+        total = total + other.to(total)
     return total
 
 

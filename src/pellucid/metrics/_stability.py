@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pellucid._core import report
 from pellucid._core.arguments import repeat_keyword
-from pellucid._core.batching import rows_without_graph
+from pellucid._core.batching import rows_per_call
 from pellucid._core.checks import is_finite, is_number
 from pellucid._core.door import accept_count, accept_inputs, accept_optional_count
 from pellucid._core.expansion import agree
@@ -115,14 +115,14 @@ def sensitivity_max(
     draws = _draws(accept_function("perturb_func", perturb_func), perturb_radius, copies, drawing)
     copies.explain_inputs()
     expected = _joined(copies.explanation)
-    size = torch.linalg.vector_norm(expected, order, dim=1)
+    size = torch.linalg.vector_norm(expected, order, dim=2)
     size = torch.where(size == 0, 1.0, size)
-    largest = torch.zeros_like(size)
+    largest = torch.zeros_like(size[0])
     with progress(show_progress, "Sensitivity", n_perturb_samples * copies.examples) as bar:
-        for _, found in copies.explained(draws, n_perturb_samples, cap):
-            change = torch.linalg.vector_norm(_joined(found) - expected, order, dim=1) / size
-            largest = torch.maximum(largest, change)
-            bar.update(copies.examples)
+        for pending, found in copies.explained(draws, n_perturb_samples, cap):
+            change = torch.linalg.vector_norm(_joined(found) - expected, order, dim=2) / size
+            largest = torch.maximum(largest, change.amax(0))
+            bar.update(len(pending) * copies.examples)
     return largest
 
 
@@ -168,14 +168,14 @@ def local_lipschitz(
     cap = accept_optional_count("max_examples_per_batch", max_examples_per_batch)
     draws = _draws(default_perturb_func, perturb_radius, copies, drawing)
     copies.explain_inputs()
-    expected, start = _joined(copies.explanation), _joined(copies.inputs)
+    expected, start = _joined(copies.explanation), _joined(_stacked([copies.inputs]))
     largest = expected.new_zeros(copies.examples)
     with progress(show_progress, "Local Lipschitz", n_perturb_samples * copies.examples) as bar:
-        for values, found in copies.explained(draws, n_perturb_samples, cap):
-            moved = torch.linalg.vector_norm(_joined(values) - start, dim=1).to(expected)
-            change = torch.linalg.vector_norm(_joined(found) - expected, dim=1)
-            largest = torch.maximum(largest, torch.where(moved > 0, change / moved, 0.0))
-            bar.update(copies.examples)
+        for pending, found in copies.explained(draws, n_perturb_samples, cap):
+            moved = torch.linalg.vector_norm(_joined(_stacked(pending)) - start, dim=2).to(expected)
+            change = torch.linalg.vector_norm(_joined(found) - expected, dim=2)
+            largest = torch.maximum(largest, torch.where(moved > 0, change / moved, 0.0).amax(0))
+            bar.update(len(pending) * copies.examples)
     return largest
 
 
@@ -232,15 +232,17 @@ class _Copies:
 
     def explain_inputs(self) -> None:
         """Explain the inputs themselves, all else having been checked."""
-        self.explanation = self._explained([self.inputs])[0]
+        self.explanation = self._explained([self.inputs])
 
-    def explained(self, draws: Draws, count: int, cap: int | None) -> Iterator[tuple[tuple[Tensor, ...], ...]]:
-        """Explain copy after copy.
+    def explained(
+        self, draws: Draws, count: int, cap: int | None
+    ) -> Iterator[tuple[list[tuple[Tensor, ...]], tuple[Tensor, ...]]]:
+        """Explain several copies after the other.
 
         Yields:
-            The copy and its explanation.
+            Copies and their explanations, each tensor of shape (copies, N, ...).
         """
-        together = min(count, max(1, (cap or 2 * rows_without_graph(self.inputs)) // self.examples))
+        together = min(count, max(1, (cap or rows_per_call(self.inputs)) // self.examples))
         checked = together == 1
         pending: list[tuple[Tensor, ...]] = []
         for number, values in enumerate(draws, start=1):
@@ -252,24 +254,28 @@ class _Copies:
             else:
                 found, checked = self._explained_together(pending), True
                 if not found:
-                    together, found = 1, [self._explained([one])[0] for one in pending]
+                    alone = [self._explained([one]) for one in pending]
+                    together, found = 1, tuple(torch.cat(parts) for parts in zip(*alone, strict=True))
                     _say_why_alone(count)
-            yield from zip(pending, found, strict=True)
+            yield pending, found
             pending = []
 
-    def _explained_together(self, copies: list[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
-        """Explain copies in one call beside the inputs; nothing if these come out differently there, or not at all.
+    def _explained_together(self, copies: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """Explain copies in one call beside the inputs; nothing if one comes out differently there, or not at all.
 
-        What fails for another reason fails again when the copies are explained one by one.
+        The inputs must be explained as they are without copies, and a copy as it is without inputs. What fails for
+        another reason fails again when the copies are explained one by one.
         """
         try:
-            *found, again = self._explained([*copies, self.inputs])
+            found, alone = self._explained([*copies, self.inputs]), self._explained(copies[:1])
         except _SHAPE_ERRORS:
-            return []
-        return found if all(agree(a, b) for a, b in zip(again, self.explanation, strict=True)) else []
+            return ()
+        known = [torch.cat(parts) for parts in zip(alone, self.explanation, strict=True)]
+        same = all(agree(part[[0, -1]], both) for part, both in zip(found, known, strict=True))
+        return tuple(part[:-1] for part in found) if same else ()
 
-    def _explained(self, copies: list[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
-        """Explain several copies of the batch in one call."""
+    def _explained(self, copies: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """Explain several copies of the batch in one call; each tensor comes back in shape (copies, N, ...)."""
         rows = [torch.cat(parts) if len(parts) > 1 else parts[0] for parts in zip(*copies, strict=True)]
         given = {n: repeat_keyword(n, v, self.examples, len(copies)) for n, v in self.kwargs.items()}
         found = _tuple(self.function(like(self.template, rows), **given))
@@ -279,8 +285,7 @@ class _Copies:
                 "explanation_func", f"a function that returns {len(found[0])} rows for {len(rows[0])}",
                 "each example has its own explanation", "one that returns attributions of shape (N, ...)",
             )  # fmt: skip
-        split = [part.detach().split(self.examples) for part in found]
-        return [tuple(parts) for parts in zip(*split, strict=True)]
+        return tuple(part.detach().reshape(len(copies), self.examples, *part.shape[1:]) for part in found)
 
 
 def _say_why_alone(count: int) -> None:
@@ -297,9 +302,14 @@ def _tuple(value: Any) -> tuple[Any, ...]:
 
 
 def _joined(parts: tuple[Tensor, ...]) -> Tensor:
-    """All values of each example side by side, in float32 or wider."""
-    flat = [p.to(wide(p.dtype)).reshape(len(p), -1) for p in parts]
-    return torch.cat([f.to(flat[0].device) for f in flat], dim=1)
+    """All values of each copy and example side by side, in float32 or wider."""
+    flat = [p.to(wide(p.dtype)).reshape(*p.shape[:2], -1) for p in parts]
+    return torch.cat([f.to(flat[0].device) for f in flat], dim=2) if len(flat) > 1 else flat[0]
+
+
+def _stacked(copies: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """Put copies of the batch together, each tensor in shape (copies, N, ...)."""
+    return tuple(torch.stack(parts) for parts in zip(*copies, strict=True))
 
 
 def _order(norm_ord: Any) -> float:

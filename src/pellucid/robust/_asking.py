@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ from pellucid.robust._balls import BALLS, Ball
 Bound = float | Tensor | tuple[float | Tensor, ...]
 """A bound of the inputs: a number, a tensor that broadcasts to the inputs, or one of these per input."""
 
+_NONE = (-math.inf, math.inf)
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -31,6 +34,7 @@ class Asked:
         low: lowest allowed value, per input a tensor that broadcasts to it.
         high: highest allowed value, likewise.
         mask: per input where it may change, or ``None`` for everywhere.
+        free: whether no value is too low or too high.
     """
 
     site: InputSite
@@ -38,6 +42,7 @@ class Asked:
     low: tuple[Tensor, ...]
     high: tuple[Tensor, ...]
     mask: tuple[Tensor, ...] | None
+    free: bool = False
 
     @classmethod
     def accept(cls, forward: Any, inputs: Any, arguments: Any, bounds: tuple[Any, Any], mask: Any) -> Asked:
@@ -45,15 +50,18 @@ class Asked:
         tensors = accept_inputs(inputs)
         site = InputSite(accept_forward(forward), tensors, Arguments.accept(arguments, tensors[0].shape[0]), inputs)
         low, high = (_spread(n, b, tensors) for n, b in zip(("lower_bound", "upper_bound"), bounds, strict=True))
-        for below, above in zip(low, high, strict=True):
+        free = all(isinstance(bound, float) for bound in bounds) and bounds == _NONE
+        for below, above in zip(low, high, strict=True) if not free else ():
             if bool((below > above).any()):
                 raise invalid_value(
                     "lower_bound", "above upper_bound", "no value is allowed then", "a lower bound below the upper one"
                 )
-        return cls(site, inputs, low, high, None if mask is None else _accept_mask(mask, tensors, inputs))
+        return cls(site, inputs, low, high, None if mask is None else _accept_mask(mask, tensors, inputs), free)
 
     def outside(self) -> int:
         """Number of input values outside the bounds."""
+        if self.free:
+            return 0
         triples = zip(self.site.values, self.low, self.high, strict=True)
         return sum(int(((x < low) | (x > high)).sum()) for x, low, high in triples)
 

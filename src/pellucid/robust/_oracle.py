@@ -104,6 +104,8 @@ class Oracle:
             rows = len(examples) if self.limit.whole else self.limit.rows
             part = slice(start, min(start + rows, len(examples)))
             try:
+                if part == slice(0, len(examples)):
+                    return [run(values, examples)]
                 found.append(run(tuple(v[part] for v in values), examples[part]))
             except torch.OutOfMemoryError:
                 if not self.limit.halve(part.stop - part.start):
@@ -140,7 +142,7 @@ class Oracle:
         return self.read(output, examples)
 
     def _is_whole(self, examples: Tensor) -> bool:
-        return len(examples) == self.site.examples and torch.equal(examples, self.all)
+        return examples is self.all or (len(examples) == self.site.examples and torch.equal(examples, self.all))
 
     # -- rows that influence each other
 
@@ -154,7 +156,7 @@ class Oracle:
         if self._checked or self.limit.whole or (self._is_whole(examples) and self.limit.rows >= len(examples)):
             return
         self._checked = True
-        reason = self.why_rows_mix(examples[: self.limit.rows])
+        reason = self.why_rows_mix(examples, self.limit.rows)
         if reason is not None:
             self.limit.whole = True
             report.notify(
@@ -167,8 +169,16 @@ class Oracle:
         """Take the rows for independent, as somebody has seen to it."""
         self._checked = True
 
-    def why_rows_mix(self, examples: Tensor) -> str | None:
-        """Say how some examples differ alone from what they give in the batch, or ``None`` if they do not."""
+    def why_rows_mix(self, examples: Tensor, rows: int) -> str | None:
+        """Say how some examples differ alone from what they give in the batch, or ``None`` if they do not.
+
+        Two parts of so many rows are tried: the one that holds the largest value of the batch may be the one that
+        does not notice the other.
+        """
+        reasons = (self._why_part_differs(part) for part in torch.split(examples, rows)[:2])
+        return next((reason for reason in reasons if reason is not None), None)
+
+    def _why_part_differs(self, examples: Tensor) -> str | None:
         expected = self.plain()
         if expected.dim() == 0 or len(expected) != self.site.examples:
             return f"the output has shape {tuple(expected.shape)}"

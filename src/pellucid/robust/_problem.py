@@ -232,7 +232,7 @@ def _check_independence(problem: Problem) -> None:
     examples = problem.all
     if len(examples) < 2:
         return
-    reason = problem.oracle.why_rows_mix(examples[: max(1, min(len(examples) // 2, problem.oracle.limit.rows))])
+    reason = problem.oracle.why_rows_mix(examples, max(1, min(len(examples) // 2, problem.oracle.limit.rows)))
     if reason is not None and not (problem.wavers and reason == DIFFERS):
         raise invalid_value(
             "forward_func",

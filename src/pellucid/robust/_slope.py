@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -43,7 +43,7 @@ class Slope:
             found = tuple(g * m for g, m in zip(found, self.mask, strict=True))
         if self._moved is None or not bool(self._moved.all()):
             for gradient in found:
-                moved = gradient.reshape(len(gradient), -1).any(1).cpu()
+                moved = gradient.reshape(gradient.shape[0], -1).any(1).cpu()
                 self._moved = moved if self._moved is None else self._moved | moved
         return found
 
@@ -98,8 +98,7 @@ def sloping(
             " farther than the attack was given.",
         )
     device = site.values[0].device
-    lent = borrowed(loss_func, device) if loss_func is not None else nullcontext()
-    with borrowed(site.forward, device), lent:
+    with borrowed(site.forward, device, *([] if loss_func is None else [loss_func])):
         slope = Slope(oracle, loss, -1 if targeted else 1, asked.mask)
         yield slope
         slope.finish(name)

@@ -60,7 +60,8 @@ class Trials:
             return iter(self.outputs(part))
         if isinstance(output, Tensor) and output.dim() > 0 and len(output) == rows * len(part):
             split = list(torch.split(output, rows))
-            if self._checked or self._agrees(part[0], split[0]):
+            ends = ((part[0], split[0]), (part[-1], split[-1]))  # the larger one may not notice the smaller
+            if self._checked or all(self._agrees(*end) for end in ends):
                 self._checked = True
                 return iter(split)
         self.together = 1

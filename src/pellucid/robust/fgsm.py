@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor
-
 from pellucid._core.door import accept_forward
 from pellucid._core.structure import like
 from pellucid.docstrings import documented
@@ -88,9 +86,5 @@ class FGSM(Perturbation):
         for x, gradient, low, high in zip(values, gradients, asked.low, asked.high, strict=True):
             box, center = Box.around(low, high, x), x.reshape(len(x), -1)
             point = box.clamp(center + step * gradient.reshape(center.shape).sign())
-            moved.append(_settled(point, center, step, box).reshape(x.shape))
+            moved.append(settle(point, center, step, BALLS["Linf"], box).reshape(x.shape))
         return like(inputs, moved)
-
-
-def _settled(point: Tensor, center: Tensor, step: float, box: Box) -> Tensor:
-    return box.clamp(settle(point, center, step, BALLS["Linf"], box))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pellucid.errors import ExpansionWarning
 from pellucid.testing._judging import Judge, same, tensors
 from pellucid.testing._laws import EXACT
 from pellucid.testing._models import DOUBLE, TwoInputs, cnn
@@ -65,6 +67,26 @@ def chunks(subject: Subject) -> None:
     for cap in CHUNKS:
         found = subject.run(model, x, target=1, **{subject.cap or "": cap})
         judge.equal(found, whole, 1e-10, f"attributions with {subject.cap}={cap} and without")
+
+
+def mixing(subject: Subject) -> None:
+    """That holds as well where an example bends to larger ones of its batch, though these do not bend to it."""
+    net, x, judge = (
+        subject.net(),
+        inputs_of_net(),
+        Judge("mixing", f"{subject.about}, over the largest norm of the batch"),
+    )
+
+    def scaled(v: Tensor) -> Tensor:
+        output: Tensor = net(v) / (1 + v.square().sum(1).max())
+        return output
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExpansionWarning)
+        alone = subject.run(scaled, x, target=1, **{subject.cap or "": 1})
+        for cap in (None, 4):
+            found = subject.run(scaled, x, target=1, **{subject.cap or "": cap})
+            judge.equal(found, alone, subject.tolerance, f"attributions with {subject.cap}={cap} and with 1")
 
 
 def precision(subject: Subject) -> None:

@@ -178,13 +178,13 @@ def test_the_arguments_that_python_chose_are_used(visit):
     config = PageConfig(filter=FilterConfig(attribution_arguments={"n_steps": 9}))
     with images(config=config).serve() as server:
         page = visit(server.address)
-        page.get_by_text("13 model rows").first.wait_for()
+        page.get_by_text("14 model rows").first.wait_for()
         page.get_by_role("button", name="Arguments").click()
         steps = page.get_by_label("n_steps", exact=True)
         assert steps.input_value() == "9"
         steps.fill("auto")
         steps.press("Enter")
-        page.wait_for_function("() => !document.body.innerText.includes('13 model rows')")
+        page.wait_for_function("() => !document.body.innerText.includes('14 model rows')")
         titled(page, "Integrated gradients")
 
 

@@ -80,6 +80,8 @@ class Choices:
 
     def applied_to(self, table: RuleTable) -> RuleTable:
         """Return the method's table with these choices in it."""
+        if not (self.rules or self.functions or self.override):
+            return table
         expansions = {name: e for name, e in table.expansions.items() if name not in self.rules}
         return replace(
             table,
@@ -179,14 +181,8 @@ def modified_gradients_of_each(
 
 @contextlib.contextmanager
 def _surroundings(inputs: Inputs, outputs: int) -> Iterator[Callable[[], None]]:
-    with (
-        repeating(outputs),
-        eager(),
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        restored_generators(inputs) as restore,
-    ):
-        yield restore
+    with repeating(outputs), eager(), torch.inference_mode(False), restored_generators(inputs) as restore:
+        yield restore  # gradients are on outside of inference mode, whatever was chosen around it
 
 
 def _retried(attempt: Callable[[bool], Result], restore: Callable[[], None]) -> Result:

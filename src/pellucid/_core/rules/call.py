@@ -27,6 +27,10 @@ class Slot:
     number: int
 
 
+_ALONE = (Slot(0),)
+"""The arguments of a call that takes one active operand and nothing else."""
+
+
 @dataclass(eq=False)
 class Call:
     """One call of an operation, with everything on it detached from autograd.
@@ -65,7 +69,7 @@ class Call:
 
     def forget_cheap_results(self) -> None:
         """Drop results that cost less to compute again than to keep until the second pass."""
-        if self.pointwise and self.name in _CHEAP:
+        if self.pointwise and self.name in _CHEAP and self.results[0].numel() > _FEW:
             self.results = []
 
     def result(self) -> Tensor:
@@ -77,7 +81,7 @@ class Call:
 
     def filled_args(self, operands: Sequence[Tensor]) -> tuple[Any, ...]:
         """Return the positional arguments with these values in the slots."""
-        filled: tuple[Any, ...] = _fill(self.args, operands)
+        filled: tuple[Any, ...] = tuple(operands) if self.args is _ALONE else _fill(self.args, operands)
         return filled
 
     def filled_kwargs(self, operands: Sequence[Tensor]) -> dict[str, Any]:
@@ -85,12 +89,21 @@ class Call:
         filled: dict[str, Any] = _fill(self.kwargs, operands)
         return filled
 
+    def constants(self) -> tuple[Tensor, ...]:
+        """List the tensors among the arguments that are no active operands."""
+        if self.args is _ALONE:
+            return ()
+        found = tensors_in(self.args)
+        return found + tensors_in(tuple(self.kwargs.values())) if self.kwargs else found
+
     def argument(self, position: int, name: str, default: Any = None) -> Any:
         """Read a constant argument of the call."""
         return argument(self.args, self.kwargs, position, name, default)
 
 
 _CHEAP = frozenset({"relu", "relu6", "leaky_relu", "hardtanh", "clamp", "clamp_min", "clamp_max", "threshold"})
+_FEW = 2**12
+"""Up to so many numbers take less memory than the call itself costs time."""
 
 
 def tensors_in(result: Any) -> tuple[Tensor, ...]:
@@ -124,6 +137,16 @@ def _same_tuple(kind: type[Any], parts: list[Any]) -> Any:
     return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
 
 
+def slotted_arguments(
+    args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[tuple[Any, ...], dict[str, Any]], list[Tensor]]:
+    """Replace the active tensors among a call's arguments by slots, and list them."""
+    if len(args) == 1 and not kwargs and isinstance(args[0], Tensor):  # most calls with a rule
+        return (_ALONE, kwargs), [args[0]]
+    operands: list[Tensor] = []
+    return (with_slots(args, operands), with_slots(kwargs, operands)), operands
+
+
 def with_slots(value: Any, operands: list[Tensor]) -> Any:
     """Replace each active tensor by a slot and append it to ``operands``."""
     if isinstance(value, Tensor):
@@ -132,7 +155,7 @@ def with_slots(value: Any, operands: list[Tensor]) -> Any:
         operands.append(value)
         return Slot(len(operands) - 1)
     if isinstance(value, dict):
-        return {key: with_slots(part, operands) for key, part in value.items()}
+        return {key: with_slots(part, operands) for key, part in value.items()} if value else value
     if isinstance(value, tuple | list) and any(isinstance(part, Tensor | tuple | list) for part in value):
         return type(value)([with_slots(part, operands) for part in value])
     return value
@@ -181,12 +204,7 @@ class Keeper:
     def hold(self, call: Call) -> None:
         """Protect everything that a call keeps."""
         reference = weakref.ref(call)
-        for tensor in (
-            *call.operands,
-            *call.results,
-            *tensors_in(call.args),
-            *tensors_in(tuple(call.kwargs.values())),
-        ):
+        for tensor in (*call.operands, *call.results, *call.constants()):
             address = address_of(tensor)
             if address:
                 self._holders.setdefault(address, []).append(reference)

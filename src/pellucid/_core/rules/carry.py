@@ -24,22 +24,25 @@ _lock = threading.Lock()
 _repeats = 0
 
 
-@contextlib.contextmanager
-def repeating(times: int) -> Iterator[None]:
+def repeating(times: int) -> contextlib.AbstractContextManager[None]:
     """Keep what pullbacks need, so that the passes made within the block can be differentiated several times.
 
     The count belongs to the process, since autograd may call pullbacks in threads of its own; a pass in another
     thread only saves less memory meanwhile.
     """
+    return _repeating() if times > 1 else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _repeating() -> Iterator[None]:
     global _repeats  # noqa: PLW0603 # one count for the process
-    more = int(times > 1)
     with _lock:
-        _repeats += more
+        _repeats += 1
     try:
         yield
     finally:
         with _lock:
-            _repeats -= more
+            _repeats -= 1
 
 
 def is_repeating() -> bool:

@@ -107,9 +107,9 @@ class Ledger:
 
     def certificate(self, difference: Tensor | None = None) -> Certificate:
         """Close the books; ``difference`` is the change of the explained outputs, per example."""
-        residual = sum(float(amount) for amount in self._residuals)
-        scale = 0.0 if difference is None else float(difference.abs().sum())
-        lost = residual / scale if scale > 0 else residual
+        lost = sum(float(amount) for amount in self._residuals)
+        scale = 0.0 if difference is None or not lost else float(difference.abs().sum())
+        lost = lost / scale if scale > 0 else lost
         rows = tuple(OperationReport(name, rule, n, line) for (name, rule, line), n in self._rows.items())
         return Certificate(
             self._method,

@@ -39,12 +39,14 @@ def _power(args: Arguments, kwargs: Keywords) -> Kind:
     return Kind.UNKNOWN if both else Kind.UNARY
 
 
-def _batch_norm(args: Arguments, kwargs: Keywords) -> Kind:
-    return Kind.UNKNOWN if argument(args, kwargs, 5, "training") else Kind.LINEAR
+def _norm_by(own_statistics: str) -> Callable[[Arguments, Keywords], Kind]:
+    """Make the decision for a norm that is a constant factor unless it takes its own statistics."""
 
+    def decide(args: Arguments, kwargs: Keywords) -> Kind:
+        fixed = not argument(args, kwargs, 5, own_statistics) and not is_active(argument(args, kwargs, 1, "weight"))
+        return Kind.LINEAR if fixed else Kind.UNKNOWN
 
-def _instance_norm(args: Arguments, kwargs: Keywords) -> Kind:
-    return Kind.UNKNOWN if argument(args, kwargs, 5, "use_input_stats") else Kind.LINEAR
+    return decide
 
 
 def _grid_sample(args: Arguments, kwargs: Keywords) -> Kind:
@@ -98,7 +100,7 @@ DECISIONS: dict[str, Callable[[Arguments, Keywords], Kind]] = {
     **dict.fromkeys(("embedding", "nll_loss", "nll_loss_nd", "nll_loss2d"), _only_first(Kind.LINEAR)),
     "linalg_norm": _norm(1, "ord"),
     "pdist": _norm(1, "p"),
-    "batch_norm": _batch_norm,
-    "instance_norm": _instance_norm,
+    "batch_norm": _norm_by("training"),
+    "instance_norm": _norm_by("use_input_stats"),
     "embedding_bag": _embedding_bag,
 }

@@ -47,11 +47,10 @@ def secant_slope(call: Call, reference: Call) -> Tensor:
         change = x - start
         slope = (y - first).div_(change)
         half_digits = torch.finfo(call.operands[0].dtype).eps ** 0.5
-        near = (change.div_(x).abs_() > half_digits).logical_not_()  # and where both are zero
-        places = near.flatten().nonzero().squeeze(1)
-        if len(places):
+        far = change.div_(x).abs_() > half_digits  # not where both are zero
+        if not bool(far.all()):
             slope = slope.contiguous()
-            _use_gradients(slope.view(-1), places, call, reference)
+            _use_gradients(slope.view(-1), far.logical_not_().flatten().nonzero().squeeze(1), call, reference)
     if not math.isfinite(slope.sum().item()):  # reading is cheaper than writing
         slope.nan_to_num_(0.0, 0.0, 0.0)
     return slope
@@ -67,7 +66,16 @@ def _slope_of_inverse_root(_: Call, __: Tensor, ___: Tensor, y: Tensor, first: T
     return (product / (y + first)).mul_(product).neg_()
 
 
+def _slope_of_relu(_: Call, x: Tensor, start: Tensor, y: Tensor, first: Tensor) -> Tensor:
+    """Divide: on one side of the kink both differences are the same number or one is zero, and across none cancels."""
+    slope = (y - first).div_(x - start)
+    if math.isfinite(slope.sum().item()):
+        return slope
+    return torch.where(x == start, (x > 0).to(slope.dtype), slope)
+
+
 _CLOSED_SLOPES: dict[str, Callable[[Call, Tensor, Tensor, Tensor, Tensor], Tensor | None]] = {
+    "relu": _slope_of_relu,
     "square": lambda _, x, start, *__: x + start,
     "pow": _slope_of_power,
     "__pow__": _slope_of_power,
@@ -75,7 +83,7 @@ _CLOSED_SLOPES: dict[str, Callable[[Call, Tensor, Tensor, Tensor, Tensor], Tenso
     "sqrt": lambda _, __, ___, y, first: (y + first).reciprocal_(),
     "rsqrt": _slope_of_inverse_root,
 }
-"""Secants in which the difference x - x' cancels, so that none has to be taken: from (call, x, x', y, y')."""
+"""Secants without rounding that grows as x' tends to x, from (call, x, x', y, y'): mostly x - x' cancels."""
 
 
 def _use_gradients(slope: Tensor, places: Tensor, call: Call, reference: Call) -> None:
@@ -178,7 +186,7 @@ def _secant(occurrence: Occurrence) -> Pullback:
         except (NotImplementedError, RuntimeError):  # torch has no second derivative for the operation
             return integrate(occurrence)(gradients)
         weights = [
-            None if high is None or low is None else _mixture(y - first, high, low)
+            None if high is None or low is None else mixture(y - first, high, low)
             for y, first, high, low in zip(call.results, reference.results, *ends, strict=True)
         ]
         pairs = [(g, w) for g, w in zip(gradients, weights, strict=True)]
@@ -189,7 +197,8 @@ def _secant(occurrence: Occurrence) -> Pullback:
     return pull
 
 
-def _mixture(change: Tensor, high: Tensor, low: Tensor) -> Tensor:
+def mixture(change: Tensor, high: Tensor, low: Tensor) -> Tensor:
+    """Return the weight of the gradient at x, given the change of y and those that both gradients tell."""
     width = high - low
     flat = width.abs() <= 8 * torch.finfo(width.dtype).eps * torch.maximum(high.abs(), low.abs())
     return torch.where(flat, 0.5, (change - low) / width)

@@ -12,6 +12,7 @@ from pellucid._core.rules.expansions import ARITHMETIC
 from pellucid._core.rules.normalisation import NORMALISATIONS
 from pellucid._core.rules.order import ORDER
 from pellucid._core.rules.path import PATH
+from pellucid._core.rules.pooling import MAX_POOLINGS
 from pellucid._core.rules.recurrent import RECURRENT, cell_step, unrolled_when_random
 from pellucid._core.rules.recurrent_cells import CELLS
 from pellucid._core.rules.revealcancel import REVEAL_CANCEL
@@ -38,7 +39,7 @@ RESCALE_TABLE = RuleTable(
         Kind.CONVEX: SECANT,
         Kind.ORDER: ORDER,
     },
-    names={**NORMALISATIONS, **dict.fromkeys(CELLS, RECURRENT)},
+    names={**NORMALISATIONS, **MAX_POOLINGS, **dict.fromkeys(CELLS, RECURRENT)},
     expansions={
         **ARITHMETIC,
         **{name: unrolled_when_random(name) for name in CELLS},

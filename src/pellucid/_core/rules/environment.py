@@ -48,16 +48,17 @@ def uncompiled(forward: Callable[..., Any]) -> Callable[..., Any]:
     return forward
 
 
-@contextlib.contextmanager
-def eager() -> Iterator[None]:
+def eager() -> contextlib.AbstractContextManager[None]:
     """Run compiled code inside a model eagerly, so that its operations can be seen.
 
     The switch belongs to the process, so overlapping calls share one under a lock; the last to leave
     puts it back. Dynamo is never imported for it: where it is not loaded, nothing is compiled.
     """
-    if "torch._dynamo" not in sys.modules:
-        yield
-        return
+    return _eager() if "torch._dynamo" in sys.modules else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _eager() -> Iterator[None]:
     _enter()
     try:
         yield

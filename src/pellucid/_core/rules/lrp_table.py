@@ -134,12 +134,13 @@ class Treatment:
     def _ruled(self, occurrence: Occurrence, rule: PropagationRule) -> Pullback | None:
         if len(occurrence.operands) > 1:
             return self._native(occurrence)
-        site = Site(occurrence, self._channel, repr(rule))
+        label = repr(rule)
+        site = Site(occurrence, self._channel, label)
 
         def function(gradients: Gradients) -> Sequence[Tensor | None]:
             return (None,) if gradients[0] is None else (rule.propagate(site, gradients[0]),)
 
-        return self._pull(occurrence, function, repr(rule), site=site)
+        return self._pull(occurrence, function, label, site=site)
 
     # -- everything else
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from pellucid._core.rules.call import Call, Keeper, Slot, current_autocast, put_back, tensors_in, with_slots
+from pellucid._core.rules.call import Call, Keeper, Slot, current_autocast, put_back, slotted_arguments, tensors_in
 from pellucid._core.rules.careful import natively, natively_careful
 from pellucid._core.rules.carry import Pullback, carry, never_pulled_back
 from pellucid._core.rules.certificate import Ledger
@@ -97,22 +97,27 @@ class RuledPass(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Arguments = (), kwargs: Keywords | None = None) -> Any:
         operation = operation_of(func)
-        kwargs = kwargs or {}
+        if operation.kind is Kind.INERT:
+            return func(*args, **kwargs) if kwargs else func(*args)
         if operation.name == "__setitem__" and fills_by_mask(args):
             operation, func = _MASKED_FILL, torch.Tensor.masked_fill_
-        if operation.kind is Kind.INERT:
-            return func(*args, **kwargs)
-        if kwargs.get("out") is not None:
-            return self._into(func, types, args, kwargs)
         active, args = self._sort(args, operation.name)
         if kwargs:
-            more, values = self._sort(tuple(kwargs.values()), operation.name)
+            if kwargs.get("out") is not None:
+                return self._into(func, types, args, kwargs)
+            given = tuple(kwargs.values())
+            more, values = self._sort(given, operation.name)
             active += more
-            kwargs = dict(zip(kwargs, values, strict=True))
+            kwargs = kwargs if values is given else dict(zip(kwargs, values, strict=True))
+        else:
+            kwargs = {}
         if operation.writes and args and isinstance(args[0], Tensor):
             self._keeper.before_writing(args[0])
         if not active:
             return self._inactive(operation, func, args, kwargs)
+        if operation.wraps and operation.body is not None and not kwargs.get("inplace"):
+            with self:
+                return operation.body(*args, **kwargs)
         if not torch.is_grad_enabled() and self._table.through_cuts:
             with torch.inference_mode(False), torch.enable_grad():
                 result = self._guarded(operation, func, args, kwargs, active)
@@ -132,10 +137,11 @@ class RuledPass(TorchFunctionMode):
             if isinstance(value, Tensor):
                 if not value.requires_grad:
                     continue
-                if value.grad_fn in self._provenance.seen:
+                node = value.grad_fn
+                if node in self._provenance.seen:
                     active += 1
                     continue
-                shadow = self._provenance.shadow_of(value)
+                shadow = None if node is None else self._provenance.shadow_of(value)
                 if shadow is None and self._provenance.is_active(value, name):
                     active += 1
                     continue
@@ -296,21 +302,20 @@ class RuledPass(TorchFunctionMode):
         """Run an operation once and carry its values on with a rule as their backward."""
         if operation.writes and not operation.in_place:
             raise refused(operation)
-        operands: list[Tensor] = []
-        slotted = with_slots(args, operands), with_slots(kwargs, operands)
+        slotted, operands = slotted_arguments(args, kwargs)
         values = [operand.detach() for operand in operands]
         region = current_autocast(values[0])
         call = Call(operation.name, operation.functional, *slotted, values, [], user_line(), region)
-        if operation.kind is Kind.UNARY and len(values) == 1:
-            call.pointwise = not tensors_in((slotted[0], tuple(slotted[1].values())))
+        call.pointwise = operation.kind is Kind.UNARY and len(values) == 1 and not call.constants()
         with torch.no_grad():
             raw = None if rule.compute is None else rule.compute(call)
             if raw is None:
                 raw = call.function(*call.filled_args(values), **call.filled_kwargs(values))
-        if not any(tensor.is_floating_point() or tensor.is_complex() for tensor in tensors_in(raw)):
+        results = tensors_in(raw)
+        if not any(tensor.is_floating_point() or tensor.is_complex() for tensor in results):
             self._saw(operation.name, "decision")
             return raw
-        carried = self._carry(call, rule, tensors_in(raw), operands)
+        carried = self._carry(call, rule, results, operands)
         return func(*args, **kwargs) if carried is None else put_back(raw, carried)
 
     def _joins(self, operation: Operation, kind: Kind, members: dict[int, Origin]) -> bool:

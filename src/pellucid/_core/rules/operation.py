@@ -23,6 +23,7 @@ from pellucid._core.rules.vocabulary import (
     KINDS,
     MEETING,
     VALUE_GETTERS,
+    WRAPPERS,
     WRITING,
     Kind,
 )
@@ -50,6 +51,7 @@ class Operation:
         elementwise: Whether element i of the result depends on elements i only.
         meeting: Whether members of one elementwise region may be joined here.
         decide: Where the arguments decide the kind, the function that reads them.
+        wraps: Whether the body makes one call of the same name, so that the whole needs no decision of its own.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Operation:
     elementwise: bool
     meeting: bool
     decide: Callable[[tuple[Any, ...], dict[str, Any]], Kind] | None
+    wraps: bool
 
 
 _operations: dict[Callable[..., Any], Operation] = {}
@@ -97,6 +100,7 @@ def _classify(function: Callable[..., Any]) -> Operation:
         elementwise=name in ELEMENTWISE,
         meeting=name in MEETING,
         decide=DECISIONS.get(name),
+        wraps=body is not None and name in WRAPPERS,
     )
 
 

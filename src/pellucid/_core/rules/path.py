@@ -8,6 +8,7 @@ size before that is reported, so that the certificate can say how much the resul
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,6 +20,18 @@ from pellucid._core.rules.table import Occurrence, Rule
 
 _COUNTS = (8, 16, 32, 64)
 _CONVERGED = 1e-13
+
+
+@dataclass(frozen=True)
+class Numerical:
+    """The pullback of the generic rule, which certificates name also where another rule resorts to it."""
+
+    pull: Pullback
+    label: str = "path integral"
+
+    def __call__(self, gradients: Gradients) -> Sequence[Tensor | None]:
+        """Hand gradients back."""
+        return self.pull(gradients)
 
 
 def integrate(occurrence: Occurrence) -> Pullback:
@@ -46,7 +59,7 @@ def integrate(occurrence: Occurrence) -> Pullback:
         occurrence.ledger.residual(residual)
         return _distribute(found, change, residual, rows)
 
-    return pull
+    return Numerical(pull)
 
 
 def _generic(occurrence: Occurrence) -> Pullback:
@@ -54,7 +67,7 @@ def _generic(occurrence: Occurrence) -> Pullback:
     return integrate(occurrence)
 
 
-PATH = Rule("path integral", _generic)
+PATH = Rule(Numerical.label, _generic)
 
 
 def _example_count(tensors: Sequence[Tensor]) -> int:

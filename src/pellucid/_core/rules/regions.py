@@ -75,7 +75,9 @@ class Regions:
             inactive.discard(key)
         else:
             inactive.add(key)
-        known[key] = (weakref.ref(tensor, forget), Origin(origin.root, origin.replay, origin.versions, active))
+        if origin.active is not active:
+            origin = Origin(origin.root, origin.replay, origin.versions, active)
+        known[key] = (weakref.ref(tensor, forget), origin)
 
     def forget(self, tensor: Tensor) -> None:
         """Drop the origin of a tensor that has been written."""
@@ -107,6 +109,9 @@ class Regions:
 
     def members(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[int, Origin] | None:
         """Return the operands that depend on the input, by position, if all share one root."""
+        if len(args) == 1 and not kwargs and isinstance(args[0], Tensor):  # most calls
+            alone = self.origin(args[0])
+            return None if alone is None or alone.root is None else {0: alone}
         found: dict[int, Origin] = {}
         for position, value in enumerate((*args, *kwargs.values()) if kwargs else args):
             if isinstance(value, Tensor):
@@ -124,8 +129,12 @@ class Regions:
     def result(
         self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], members: dict[int, Origin]
     ) -> Origin:
-        """Return the origin of an elementwise operation's result on members of one region."""
-        root = next(iter(members.values())).root
+        """Return the origin of an elementwise operation's active result on members of one region."""
+        first = next(iter(members.values()))
+        root = first.root
+        function = _first if operation.kind is Kind.DETACH else operation.functional
+        if len(args) == 1 and not kwargs:  # most calls
+            return Origin(root, lambda at: function(_replay(first, at)), first.versions, active=True)
         names = tuple(kwargs)
         values = [*args, *kwargs.values()]
         versions = tuple(v for origin in members.values() for v in origin.versions)
@@ -137,7 +146,6 @@ class Regions:
         for position in members:
             values[position] = None
         split = len(args)
-        function = _first if operation.kind is Kind.DETACH else operation.functional
 
         def replay(at: Tensor) -> Tensor:
             filled = list(values)
@@ -146,7 +154,7 @@ class Regions:
             value: Tensor = function(*filled[:split], **dict(zip(names, filled[split:], strict=True)))
             return value
 
-        return Origin(root, replay, versions)
+        return Origin(root, replay, versions, active=True)
 
 
 def _replay(origin: Origin, at: Tensor) -> Tensor:

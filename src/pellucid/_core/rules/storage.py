@@ -7,6 +7,8 @@ from torch import Tensor
 
 _top_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)  # noqa: SLF001 # no public name
 
+_transforms = getattr(torch._C._functorch, "peek_interpreter_stack", None)  # noqa: SLF001 # likewise
+
 
 def base_of(tensor: Tensor) -> Tensor | None:
     """Return the tensor that this one is a view of, or None."""
@@ -33,5 +35,4 @@ def saved_tensors_are_intercepted() -> bool:
 
 def inside_transform() -> bool:
     """Tell whether a ``torch.func`` transform (vmap, grad, jvp) is running in this thread."""
-    peek = getattr(torch._C._functorch, "peek_interpreter_stack", None)  # noqa: SLF001 # no public name
-    return peek is not None and peek() is not None
+    return _transforms is not None and _transforms() is not None

@@ -181,6 +181,9 @@ ELEMENTWISE = (
     )
 )
 
+# Elementwise functions that torch writes in Python around one call of the same name, and around nothing else.
+WRAPPERS = _words("celu elu hardsigmoid hardswish hardtanh leaky_relu mish relu relu6 rrelu selu sigmoid silu tanh")
+
 # Getters of torch.Tensor (``x.shape``, ``x.mT``) that return values rather than facts about the tensor.
 VALUE_GETTERS = _words("T mT H mH real imag data")
 
