@@ -419,19 +419,28 @@ def test_standard_errors_are_those_of_fits_without_each_row(generator):
     values = torch.randn(rows, 1, 1, generator=generator, dtype=DOUBLE)
     found = fit_surrogates(coalitions, weights, values, EVERY, 0.25)
     w = (weights / weights.sum())[:, 0]
-    z, y = coalitions.double(), values[:, 0, 0]
-    z, y = z - w @ z, y - w @ y
+    y, z = values[:, 0, 0], torch.cat([torch.ones(rows, 1, dtype=DOUBLE), coalitions.double()], 1)
 
     def fit(keep):
         gram = z[keep].T @ (w[keep, None] * z[keep])
         return torch.linalg.solve(gram, z[keep].T @ (w[keep] * y[keep]))
 
     influence = w[:, None] * (z @ torch.linalg.inv(z.T @ (w[:, None] * z)))
-    total = torch.zeros(features, dtype=DOUBLE)
+    total = torch.zeros(features + 1, dtype=DOUBLE)
     for i in range(rows):
         left_out = y[i] - z[i] @ fit(torch.arange(rows) != i)
         total += (influence[i] * left_out) ** 2
-    assert torch.allclose(found.errors[:, 0, 0], (0.75 * total).sqrt(), atol=1e-10)
+    assert torch.allclose(found.errors[:, 0, 0], (0.75 * total[1:]).sqrt(), atol=1e-10)
+
+
+def test_a_row_that_alone_tells_a_coefficient_leaves_its_error_unknown():
+    """Without the one row that lacks the first feature, that and the intercept could not be told apart."""
+    coalitions = all_coalitions(4).repeat(2, 1)
+    coalitions[:, 0] = True
+    coalitions[3, 0] = False
+    values = coalitions.double().sum(1).sin()[:, None, None]
+    found = fit_surrogates(coalitions, torch.ones(32, 1), values, EVERY, 0.25)
+    assert found.errors.isinf().all()
 
 
 @pytest.mark.parametrize("hidden", [torch.inf, -torch.inf, torch.nan])

@@ -263,20 +263,23 @@ def _fit(present: Tensor, weights: Tensor, values: Tensor, solver: Solver, drawn
     return Surrogate(
         found.transpose(0, 1),
         (mean - middle @ found)[:, 0],
-        _errors(moments, residuals, drawn).transpose(0, 1),
+        _errors(moments, share, residuals, drawn).transpose(0, 1),
         1 - torch.where(spread > 0, left / spread, 0.0),
     )
 
 
-def _errors(moments: Moments, residuals: Tensor, drawn: float) -> Tensor:
-    """Errors from each row's influence and its residual in a fit without it; infinite where there are too few rows."""
+def _errors(moments: Moments, share: Tensor, residuals: Tensor, drawn: float) -> Tensor:
+    """Errors from each row's influence and its residual in a fit without it; infinite where there are too few rows.
+
+    A row pulls the fit to itself by its leverage: its share of the weights, through the intercept, and its influence.
+    """
     if drawn >= 1:
         return torch.zeros_like(moments.cross)
     if moments.gram is None or moments.features.shape[1] < moments.features.shape[2] + 2:
         return torch.full_like(moments.cross, torch.inf)
     inverse, failed = torch.linalg.inv_ex(moments.gram)
     influence = moments.weighted @ inverse
-    slack = 1 - (influence * moments.features).sum(2, keepdim=True)
+    slack = 1 - share - (influence * moments.features).sum(2, keepdim=True)
     left_out = residuals / slack.clamp(min=TINY)
     errors = ((1 - drawn) * (influence.square().mT @ left_out.square())).sqrt()
     told = (failed == 0) & (slack > TINY).all(1)[:, 0]
