@@ -4,6 +4,7 @@ import fnmatch
 import re
 
 import pytest
+import torch
 
 pytest.importorskip("captum", reason="Captum is a development dependency")
 
@@ -15,6 +16,12 @@ EXAMPLES = [(d, number) for d in differences() for number in range(len(d.example
 every_example = pytest.mark.parametrize(
     ("difference", "number"), EXAMPLES, ids=[f"{re.sub(r'[^A-Za-z0-9]+', '-', d.title)}-{n}" for d, n in EXAMPLES]
 )
+
+
+@pytest.fixture(autouse=True)
+def validated(monkeypatch):
+    """Distributions check their arguments, also where torch's compiler, which stops that, ran in an earlier test."""
+    monkeypatch.setattr(torch.distributions.Distribution, "_validate_args", True)
 
 
 def agrees(outcome, expected):
