@@ -2,12 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 import pellucid
 from pellucid.attr import LRP, IntegratedGradients, NoiseTunnel, Saliency
-from pellucid.errors import InvalidValueError, PellucidError, TrainingModeWarning
+from pellucid.errors import InvalidTypeError, InvalidValueError, PellucidError, TrainingModeWarning
 from pellucid.scopes import AT_LAYER
 from tests.models import DOUBLE, Output, TwoInputs, cnn, mlp
 
@@ -33,6 +34,19 @@ def test_the_predicted_class_is_taken_and_recorded(x):
 def test_one_output_per_example_needs_no_target(x):
     assert pellucid.explain(lambda v: (v**2).sum(1), x).target is None
     assert pellucid.explain(lambda v: (v**2).sum(1, keepdim=True), x).target is None
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        *({"names": value} for value in (3, "abcde", np.array(1))),
+        *({"tokens": value} for value in (3, "abc", [0, 0, 0], ["a", "b", "c"], [np.array(1)] * 3)),
+    ],
+)
+def test_labels_that_are_no_lists_are_refused(labels, x):
+    (name,) = labels
+    with pytest.raises(InvalidTypeError, match=rf"{name} is a .*Pass a list of"):
+        pellucid.explain(mlp(), x, "saliency", **labels)
 
 
 @pytest.mark.parametrize("target", [1, [0, 1, 2], torch.tensor([0, 1, 2]), (1,)])

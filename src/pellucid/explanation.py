@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -332,9 +332,9 @@ def _certificate(stored: dict[str, Any] | None) -> Certificate | None:
 def accept_names(names: Any, inputs: tuple[Tensor, ...]) -> tuple[str, ...]:
     """Check the names of columns or channels against the inputs."""
     columns = sum(x[0].numel() for x in inputs) if all(x.dim() <= 2 for x in inputs) else None
-    if isinstance(names, str | Tensor) or not isinstance(names, Iterable):
+    texts = _listed(names)
+    if texts is None:
         raise invalid_type("names", f"a {type(names).__name__}", "each column has one", "a list of texts")
-    texts = tuple(str(name) for name in names)
     if columns is not None and len(texts) != columns:
         raise invalid_value("names", f"of length {len(texts)}", f"the inputs have {columns} columns", "one for each")
     return texts
@@ -342,12 +342,26 @@ def accept_names(names: Any, inputs: tuple[Tensor, ...]) -> tuple[str, ...]:
 
 def accept_tokens(tokens: Any, inputs: tuple[Tensor, ...]) -> tuple[tuple[str, ...], ...]:
     """Check the tokens of texts against the inputs."""
-    if isinstance(tokens, str) or not isinstance(tokens, Sequence) or any(isinstance(part, str) for part in tokens):
+    texts = (
+        [_listed(text) for text in tokens] if isinstance(tokens, Sequence) and not isinstance(tokens, str) else [None]
+    )
+    told = tuple(text for text in texts if text is not None)
+    if len(told) < len(texts):
         raise invalid_type("tokens", f"a {type(tokens).__name__}", "each text has a list of them", "a list of lists")
-    if len(tokens) != len(inputs[0]):
+    if len(told) != len(inputs[0]):
         why = f"there are {len(inputs[0])} examples"
-        raise invalid_value("tokens", f"of length {len(tokens)}", why, "a list of tokens for each")
-    return tuple(tuple(str(token) for token in text) for text in tokens)
+        raise invalid_value("tokens", f"of length {len(told)}", why, "a list of tokens for each")
+    return told
+
+
+def _listed(value: Any) -> tuple[str, ...] | None:
+    """The parts of a list as texts; ``None`` for what is no list."""
+    if isinstance(value, str | Tensor):
+        return None
+    try:
+        return tuple(str(part) for part in value)
+    except TypeError:  # arrays without dimensions look as if they could be iterated over
+        return None
 
 
 def _texts(value: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -433,6 +433,11 @@ def test_standard_errors_are_those_of_fits_without_each_row(generator):
     assert torch.allclose(found.errors[:, 0, 0], (0.75 * total[1:]).sqrt(), atol=1e-10)
 
 
+def test_no_sample_at_all_is_refused(x):
+    with pytest.raises(InvalidValueError, match="perturb_func is one that yields nothing"):
+        Lime(mlp(6), EVERY, perturb_func=lambda *_, **__: iter([])).attribute(x[:2], target=0, n_samples=8)
+
+
 def test_a_row_that_alone_tells_a_coefficient_leaves_its_error_unknown():
     """Without the one row that lacks the first feature, that and the intercept could not be told apart."""
     coalitions = all_coalitions(4).repeat(2, 1)

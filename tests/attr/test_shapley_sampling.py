@@ -139,6 +139,12 @@ def test_sampling_until_a_tolerance(x):
     assert (found - exact).abs().max() < (rough - exact).abs().max()
 
 
+@pytest.mark.filterwarnings("ignore::pellucid.errors.SamplingWarning")
+def test_a_tolerance_beyond_all_numbers_takes_the_budget(x):
+    _, report = sampled(mlp(12), x, target=0, tolerance=1e-300, max_evals=100)
+    assert 100 - 23 < report.rows / len(x) <= 100 + 4
+
+
 def test_a_tolerance_that_all_subsets_reach_first(x):
     found, report = sampled(mlp(12), x, target=0, tolerance=1e-9)
     assert torch.allclose(found, ShapleyValues(mlp(12)).attribute(x, target=0), atol=1e-12)

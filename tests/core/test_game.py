@@ -337,6 +337,11 @@ def test_a_function_whose_output_changes_its_shape(x):
         values_of(model, x, cap=2)
 
 
+def test_a_function_without_values(x):
+    with pytest.raises(InvalidValueError, match=r"returned shape \(0, 3\).*no value to explain"):
+        values_of(lambda v: v.new_zeros(0, 3), x)
+
+
 def test_the_user_keeps_the_inputs(x):
     kept = x.clone()
 

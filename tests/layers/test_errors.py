@@ -169,6 +169,7 @@ def test_unused_layers_are_an_error_if_asked(name, net, x):
         (lambda z: z, InvalidValueError, r"shape \(.*, 4\).*one value for each"),
         (lambda z: z.sum(), InvalidValueError, r"shape \(\)"),
         (lambda z: 3.0, InvalidTypeError, "returned a float"),
+        (lambda z: z.detach()[:, 0].abs().to(torch.uint16), InvalidTypeError, "neuron_selector.*uint16"),
     ],
 )
 def test_selectors(name, selector, error, words, net, x):

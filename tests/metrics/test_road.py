@@ -108,6 +108,7 @@ def test_noise_chunks_and_seeds():
         ({"fractions": (0.0,)}, InvalidValueError, "fractions"),
         ({"noise": -1.0}, InvalidValueError, "noise"),
         ({"noise": float("nan")}, InvalidValueError, "noise"),
+        ({"noise": 10**400}, InvalidValueError, "noise"),
         ({"model": lambda x: x.mean((2, 3)).repeat(1, 2)}, InvalidValueError, "target is None"),
     ],
 )

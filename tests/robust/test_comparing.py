@@ -128,6 +128,8 @@ def test_questions_that_are_refused():
         searched().evaluate(X, target=0, correct_fn_kwargs={"limit": 1})
     with pytest.raises(InvalidValueError, match="target is 5"):
         searched().evaluate(X, target=5)
+    with pytest.raises(InvalidValueError, match="correct_fn is a tensor on the meta device"):
+        searched(correct_fn=lambda _: torch.ones((), device="meta")).evaluate(X)
     with pytest.raises(InvalidTypeError, match=r"correct_fn.*each example"):
         searched(correct_fn=lambda o, target: True).evaluate(X, target=0, per_example=True)
     with pytest.raises(InvalidTypeError, match=r"inputs.*per_example"):

@@ -136,6 +136,8 @@ BEFORE_THE_MODEL_RUNS = [
     (fgsm, {"bounds": (1.0, 0.0)}, InvalidValueError, "lower_bound is above upper_bound"),
     (fgsm, {"bounds": ("a", 0.0)}, InvalidTypeError, "lower_bound"),
     (fgsm, {"bounds": (0.0, float("nan"))}, InvalidValueError, "upper_bound is NaN"),
+    (fgsm, {"bounds": (0.0, -float("inf"))}, InvalidValueError, r"upper_bound is -inf.*or inf for no bound"),
+    (fgsm, {"bounds": (torch.tensor(float("inf")), 1.0)}, InvalidValueError, "lower_bound is inf.*or -inf"),
     (fgsm, {"bounds": (torch.zeros(4), 1.0)}, InvalidValueError, "lower_bound.*broadcast"),
     (fgsm, {"bounds": ((0.0, 0.0), 1.0)}, InvalidValueError, "lower_bound is a tuple of 2"),
     (fgsm, {"loss": 3}, InvalidTypeError, "loss_func"),

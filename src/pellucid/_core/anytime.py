@@ -126,7 +126,7 @@ def _still_wanted(found: OrderMoments, effort: Effort) -> int:
     if errors is None:
         return 1
     ratio = float(errors.max()) / effort.tolerance
-    return min(math.ceil(found.pairs * (ratio**2 - 1)), GROWTH * found.pairs) if ratio > 1 else 0
+    return math.ceil(found.pairs * min(ratio * ratio - 1, GROWTH)) if ratio > 1 else 0
 
 
 def _warn_if_short(found: OrderMoments, effort: Effort, spent: int) -> None:

@@ -94,7 +94,10 @@ class Arguments:
 
 def repeat_rows(value: Tensor, examples: Tensor, repeats: int) -> Tensor:
     """Choose rows of a tensor and repeat the choice ``repeats`` times."""
-    return value[examples.to(value.device)].repeat((repeats,) + (1,) * (value.dim() - 1))
+    chosen = examples.to(value.device)
+    if value.layout == torch.sparse_coo:
+        return value.index_select(0, chosen.repeat(repeats))
+    return value[chosen].repeat((repeats,) + (1,) * (value.dim() - 1))
 
 
 FOLLOWING = frozenset({"target", "baselines", "additional_forward_args", "feature_mask"})

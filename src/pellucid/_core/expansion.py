@@ -102,7 +102,8 @@ def compared(run: Callable[[], Result], output_of: Callable[[Result], Tensor], e
         raise
     except SHAPE_ERRORS as error:
         _insist(run, error)
-        raise NotExpandableError(f"{type(error).__name__}: {error}") from error
+        first = next(iter(str(error).splitlines()), "")
+        raise NotExpandableError(f"{type(error).__name__}: {first}") from error
     if not agree(output_of(result)[-len(expected) :], expected):
         raise NotExpandableError("a row gave another output among other rows than alone")
     return result

@@ -95,7 +95,11 @@ class ForwardEvaluator:
 
     def score(self) -> Tensor:
         """Explained values at the inputs: what stands for one sample in ``evaluate``."""
-        return explained(self.outputs(), self.question.target)
+        score = explained(self.outputs(), self.question.target)
+        if not score.numel():
+            given, why = f"a function that returned shape {tuple(self.outputs().shape)}", "there is no value to explain"
+            raise invalid_value("forward_func", given, why, "a function that returns values")
+        return score
 
     def _whole_pass(self, values: tuple[Tensor, ...]) -> Any:
         report.count(self.site.examples)

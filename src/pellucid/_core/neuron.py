@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import accept_dense
 from pellucid._core.layout import Called, Caught
 from pellucid._core.output import Target, accept_index, select
 from pellucid._core.taps import Place, tapped
@@ -126,6 +127,8 @@ def _one_per_row(value: Any, rows: int, chosen: bool) -> Tensor:
         raise invalid_type(
             "neuron_selector", f"a function that returned a {type(value).__name__}", "a neuron is a tensor", "a tensor"
         )
+    if chosen:
+        accept_dense("the result of neuron_selector", value)
     shape = value.shape  # read once, see ``select``
     if shape[:1] != (rows,) or math.prod(shape) != rows:
         raise _wrong_rows(value, rows, chosen)

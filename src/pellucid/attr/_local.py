@@ -203,6 +203,8 @@ def sample_locally(
     count = min(budget.first, everything)
     while True:
         known = neighbourhood.extended(game, count, known)
+        if not len(known.coalitions):
+            raise invalid_value("perturb_func", "one that yields nothing", "there is nothing to fit", "samples")
         weights = neighbourhood.weights(game, known.coalitions, per_example)
         values = known.values.reshape(len(weights), weights.shape[1], -1)
         drawn = share_of_all(game.players, len(weights)) if neighbourhood.perturb is None else 0.0

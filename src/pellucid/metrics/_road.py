@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid._core.checks import is_number
+from pellucid._core.checks import is_finite, is_number
 from pellucid._core.door import accept_optional_count, accept_question
 from pellucid._core.path import Points
 from pellucid._core.random import draw_seeds, generator_of
@@ -81,7 +80,7 @@ def road(
     question = accept_question(model, inputs, target, additional_forward_args)
     images = _images(question.inputs)
     relevance = _relevance(attributions, images)
-    if not is_number(noise) or not 0 <= noise < math.inf:
+    if not is_number(noise) or not (is_finite(noise) and noise >= 0):
         raise invalid_value("noise", repr(noise), "a standard deviation is finite and not negative", "a float >= 0")
     counts = torch.full((len(images),), relevance.shape[1], device=images.device)
     sizes = share_sizes(fractions, counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -319,7 +320,7 @@ def _order(norm_ord: Any) -> float:
         raise invalid_type("norm_ord", repr(norm_ord), "it is no order of a norm", "a positive number, inf or 'fro'")
     if not norm_ord > 0:
         raise invalid_value("norm_ord", str(norm_ord), "norms have a positive order", "a positive number or inf")
-    return float(norm_ord)
+    return float(norm_ord) if is_finite(norm_ord) else math.inf
 
 
 def _radius(value: Any) -> float:

@@ -75,8 +75,12 @@ def accept_bound(name: str, value: Any) -> Any:
             accept_dense(part_name, part)
         if isinstance(part, int) and not is_finite(part):
             raise invalid_value(part_name, shown(part), "no tensor holds it", "a number or an infinity")
-        if bool(torch.isnan(torch.as_tensor(_plain(part))).any()):
+        values, barring = torch.as_tensor(_plain(part)), -math.inf if name == "upper_bound" else math.inf
+        if bool(torch.isnan(values).any()):
             raise invalid_value(part_name, "NaN", "nothing can be compared with it", "a number or an infinity")
+        if bool((values == barring).any()):
+            instead = f"a number, or {-barring} for no bound"
+            raise invalid_value(part_name, shown(barring), "no value is allowed then", instead)
     return value
 
 

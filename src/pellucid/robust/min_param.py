@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pellucid._core.checks import accept_choice, accept_keywords, is_finite, is_number, shown
+from pellucid._core.checks import accept_choice, accept_dense, accept_keywords, is_finite, is_number, shown
 from pellucid._core.door import accept_count, accept_forward
 from pellucid._core.structure import like
 from pellucid.docstrings import accept_flag, documented
@@ -219,6 +219,8 @@ class _Search:
     def _wrong(self, output: Any) -> Iterator[int]:
         """Numbers of the units whose prediction is not correct."""
         correct = self._correct(output)
+        if isinstance(correct, Tensor):
+            accept_dense("the result of correct_fn", correct)
         given = f"a function that returned a {type(correct).__name__}"
         if self.rows is None:
             if not isinstance(correct, bool | int | float | np.bool_ | Tensor):
