@@ -86,36 +86,28 @@ class Ways:
         Raises:
             UnsupportedModelError: if an operation before the layer can be differentiated in no way.
         """
-        *cheaper, last = self._left
-        for failed, way in enumerate(cheaper):
-            tangents = way()
+        failed = 0
+        while True:
+            tangents = self._left[failed]()
             try:
                 with tangents.open():
                     result = run(tangents)
-            except PellucidError:
+            except (PellucidError, torch.OutOfMemoryError):
                 raise
             except (NotImplementedError, RuntimeError) as error:
-                if isinstance(error, torch.OutOfMemoryError):
+                failed += 1
+                if failed < len(self._left):
+                    continue
+                if "derivative" not in str(error):
                     raise
-                continue
+                raise UnsupportedModelError(
+                    "The speed of the layer's values along the path cannot be computed: an operation between the inputs"
+                    " and the layer has neither a forward-mode nor a second derivative"
+                    f" ({str(error).splitlines()[0]}). Use LayerIntegratedGradients, which needs first derivatives"
+                    " after the layer only."
+                ) from error
             del self._left[:failed]
             return result
-        tangents = last()
-        try:
-            with tangents.open():
-                result = run(tangents)
-        except PellucidError:
-            raise
-        except (NotImplementedError, RuntimeError) as error:
-            if "derivative" not in str(error):
-                raise
-            raise UnsupportedModelError(
-                "The speed of the layer's values along the path cannot be computed: an operation between the inputs and"
-                f" the layer has neither a forward-mode nor a second derivative ({str(error).splitlines()[0]}). Use"
-                " LayerIntegratedGradients, which needs first derivatives after the layer only."
-            ) from error
-        self._left = [last]
-        return result
 
 
 @functools.cache
