@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from pellucid._core.batching import RowLimit
 from pellucid._core.expansion import NotExpandableError
-from pellucid._core.forward import ForwardEvaluator
+from pellucid._core.forward import ForwardEvaluator, Given
 from pellucid._core.layer_site import LayerSite
 from pellucid._core.layout import Caught
 from pellucid._core.output import Target, output_tensor
@@ -54,7 +53,7 @@ class Carrier:
         """
         if self._evaluator is None:
             self._evaluator = self._begin(tuple(v[0] for v in values))
-        found = self._evaluator.evaluate(_Given(values)).reshape(len(values[0]), *self._flat(self._known).shape)
+        found = self._evaluator.evaluate(Given(values)).reshape(len(values[0]), *self._flat(self._known).shape)
         widths = [each.shape[-1] for each in self._parts(self._known)]
         return tuple(
             (part / factor).reshape(-1, *known.shape).to(known.device, known.dtype)
@@ -106,24 +105,6 @@ class Carrier:
         """Put values side by side, each scaled by a power of two to a like size, so that none escapes a comparison."""
         parts = self._parts(values, rows)
         return torch.cat([(p * f).to(parts[0].device) for p, f in zip(parts, self._factors, strict=True)], 1)
-
-
-@dataclass(frozen=True)
-class _Given:
-    """Values that are at hand."""
-
-    given: tuple[Tensor, ...]
-
-    @property
-    def samples(self) -> int:
-        """Number of values per example."""
-        return len(self.given[0])
-
-    def values(self, samples: slice, examples: Tensor) -> tuple[Tensor, ...]:
-        """Copies of some of them, since the model may write into what it gets."""
-        whole = self.given[0].shape[1] == len(examples)
-        chosen = (v[samples] if whole else v[samples, examples.to(v.device)] for v in self.given)
-        return tuple(v.clone(memory_format=torch.contiguous_format) for v in chosen)
 
 
 class _Uncounted:

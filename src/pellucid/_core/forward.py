@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -48,6 +49,22 @@ class Perturbed(Protocol):
 
     def values(self, samples: slice, examples: Tensor) -> tuple[Tensor, ...]:
         """Make some samples of some examples, each tensor of shape (samples, examples, ...)."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """Values that are there already: for each input one tensor of shape (samples, N, ...)."""
+
+    stacked: tuple[Tensor, ...]
+
+    @property
+    def samples(self) -> int:
+        """How many."""
+        return len(self.stacked[0])
+
+    def values(self, samples: slice, examples: Tensor) -> tuple[Tensor, ...]:
+        """Copies of some of them, since the model may write into what it gets."""
+        return tuple(v[samples][:, examples.to(v.device)].contiguous() for v in self.stacked)
 
 
 class ForwardEvaluator:

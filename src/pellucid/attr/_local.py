@@ -19,7 +19,7 @@ from pellucid._core.neighbourhood import ExponentialKernel, draw_masks, share_of
 from pellucid._core.paired import Budget, all_coalitions, check_same
 from pellucid._core.structure import like
 from pellucid._core.surrogate import Lasso, LeastSquares, fit_surrogates
-from pellucid.errors import invalid_type, invalid_value
+from pellucid.errors import InvalidValueError, invalid_type, invalid_value
 
 _BUDGET = 2**24
 """Bytes of perturbed inputs that are held at a time for a similarity function."""
@@ -204,7 +204,7 @@ def sample_locally(
     while True:
         known = neighbourhood.extended(game, count, known)
         if not len(known.coalitions):
-            raise invalid_value("perturb_func", "one that yields nothing", "there is nothing to fit", "samples")
+            raise nothing_to_fit()
         weights = neighbourhood.weights(game, known.coalitions, per_example)
         values = known.values.reshape(len(weights), weights.shape[1], -1)
         drawn = share_of_all(game.players, len(weights)) if neighbourhood.perturb is None else 0.0
@@ -267,6 +267,11 @@ def _coalition(sample: Any, players: int) -> Tensor:
             "such a function, or LimeBase, which takes samples of any kind",
         )
     return found == 1
+
+
+def nothing_to_fit() -> InvalidValueError:
+    """Build the error for a function that draws no sample."""
+    return invalid_value("perturb_func", "one that yields nothing", "there is nothing to fit", "samples")
 
 
 def checked_weights(weights: Tensor) -> Tensor:

@@ -12,29 +12,15 @@ from torch import Tensor
 
 from pellucid._core import report
 from pellucid._core.expansion import run_plain
-from pellucid._core.forward import ForwardEvaluator, explained, perturbing
+from pellucid._core.forward import ForwardEvaluator, Given, explained, perturbing
 from pellucid._core.output import any_output
 from pellucid._core.progress import Progress
 from pellucid._core.site import Question
-from pellucid.attr._local import checked_weights, draws, weight_from
+from pellucid.attr._local import checked_weights, draws, nothing_to_fit, weight_from
 from pellucid.errors import invalid_type, invalid_value
 
 _AT_ONCE = 64
 """Perturbed inputs that are held at a time."""
-
-
-@dataclass(frozen=True)
-class _Given:
-    """Perturbed inputs of the shape of the inputs, one tensor of shape (samples, N, ...) per input."""
-
-    stacked: tuple[Tensor, ...]
-
-    @property
-    def samples(self) -> int:
-        return len(self.stacked[0])
-
-    def values(self, samples: slice, examples: Tensor) -> tuple[Tensor, ...]:
-        return tuple(s[samples][:, examples.to(s.device)] for s in self.stacked)
 
 
 @dataclass(frozen=True)
@@ -104,7 +90,7 @@ class Perturbations:
                     rows.append((representation.detach().cpu().reshape(-1), weight))
                 values.append(_values(evaluator, [_checked(perturbed, inputs) for perturbed, _ in pairs]))
         if not rows:
-            raise invalid_value("perturb_func", "one that yields nothing", "there is nothing to fit", "samples")
+            raise nothing_to_fit()
         weights = checked_weights(torch.tensor([[weight] for _, weight in rows], dtype=torch.float64))
         return torch.stack([r for r, _ in rows]), weights[:, 0], torch.cat(values)
 
@@ -134,7 +120,7 @@ def _values(evaluator: ForwardEvaluator, perturbed: list[tuple[Tensor, ...]]) ->
     shapes = [x.shape for x in question.inputs]
     if all([p.shape for p in parts] == shapes for parts in perturbed):
         stacked = tuple(torch.stack(part) for part in zip(*perturbed, strict=True))
-        return evaluator.evaluate(_Given(stacked)).reshape(-1).cpu()
+        return evaluator.evaluate(Given(stacked)).reshape(-1).cpu()
     found = []
     for parts in perturbed:
         report.count(question.site.examples)
