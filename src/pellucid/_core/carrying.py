@@ -19,6 +19,7 @@ from pellucid._core.forward import ForwardEvaluator, Given
 from pellucid._core.layer_site import LayerSite
 from pellucid._core.layout import Caught
 from pellucid._core.output import Target, output_tensor
+from pellucid._core.progress import Silent
 from pellucid._core.site import InputSite, Question
 from pellucid._core.taps import tapped
 
@@ -63,7 +64,7 @@ class Carrier:
     def _begin(self, others: tuple[Tensor, ...]) -> ForwardEvaluator:
         inside = self._site.inside
         question = Question(InputSite(self._run, inside.values, inside.arguments, inside.template), (Target(),))
-        evaluator = ForwardEvaluator(question, None, others, _Uncounted(), self._flat(self._known))
+        evaluator = ForwardEvaluator(question, None, others, Silent(), self._flat(self._known))
         if self._cap is not None:
             evaluator.limit = RowLimit.of(inside.values, self._cap)
         evaluator.limit.whole = not self._expandable()
@@ -105,13 +106,6 @@ class Carrier:
         """Put values side by side, each scaled by a power of two to a like size, so that none escapes a comparison."""
         parts = self._parts(values, rows)
         return torch.cat([(p * f).to(parts[0].device) for p, f in zip(parts, self._factors, strict=True)], 1)
-
-
-class _Uncounted:
-    """Progress that is no part of what is waited for."""
-
-    def update(self, n: int) -> None:
-        """Count nothing."""
 
 
 def _factor(values: Tensor) -> float:

@@ -69,8 +69,11 @@ def watching(watcher: Watcher) -> Iterator[None]:
         _watcher.reset(token)
 
 
-class _Silent:
+class Silent:
+    """Counts for nobody, not even a watcher."""
+
     def update(self, n: int) -> None:
+        """Take no notice."""
         del n
 
 
@@ -90,7 +93,7 @@ class _Watched:
         self._watcher(Step(self._text, self._done, self._total))
 
 
-_SILENT: AbstractContextManager[Progress] = nullcontext(_Silent())
+_SILENT: AbstractContextManager[Progress] = nullcontext(Silent())
 """Counts for nobody; it keeps nothing, so that one will do."""
 
 
