@@ -7,10 +7,10 @@ from typing import Any
 REASONS = {
     "a": "Checks of a single pass. Inputs, targets and modes are checked, buffers and random generators are put back,"
     " results are looked at for NaN: 0.1 to 0.2 ms, as long as a model this small takes.",
-    "b": "The check of expanded batches. The first pass with copies of the examples holds the examples themselves too,"
-    " and is compared with a plain pass over the batch, and one copy is run by itself, since a model that mixes its"
-    " rows would give wrong numbers without notice. That is two to four passes of the batch more, and"
-    " weighs where samples are few.",
+    "b": "The check of expanded batches. The first pass with copies of the examples, and any that is larger than all"
+    " before, holds the examples themselves too, and is compared with a plain pass over the batch, and one copy is run"
+    " by itself, since a model that mixes its rows would give wrong numbers without notice. That is two to seven passes"
+    " of the batch more, and weighs where samples are few.",
     "c": "Rules by operation. Every torch call is seen and decided upon (some tens of microseconds each), which is what"
     " makes rules right on unmodified models; Captum hooks modules. DeepLIFT keeps the values of both passes and takes"
     " secants, and its certificate and completeness check are computed too.",

@@ -17,7 +17,7 @@ CHUNK_OUTPUTS = "one chunk; the outputs of all coalitions"
 NO_BASELINE = "no"
 BASELINE = "yes, zeros by default"
 DISTRIBUTION = "a distribution"
-OVERHEAD = 6
+OVERHEAD = 9
 """Passes at most, beside those in the table: ends of a path, and the check that rows do not influence each other."""
 
 

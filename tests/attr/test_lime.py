@@ -189,7 +189,7 @@ def test_samples_of_ones_own(x):
     with pellucid.recording() as report:
         assert torch.allclose(twice.attribute(x, target=0, n_samples=128), found, atol=1e-12)
     assert report.samples == 128
-    assert report.rows <= 3 * 67
+    assert report.rows <= 3 * 70
     drawn = Lime(mlp(6), EVERY, perturb_func=lambda v, **k: torch.rand(1, 6) < 0.8)
     assert drawn.attribute(x, target=0, n_samples=60).shape == x.shape
     with pytest.raises(InvalidValueError, match="perturb_func is one that returned a sample"):

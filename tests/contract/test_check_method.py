@@ -204,6 +204,7 @@ BROKEN = {
     "batch, by the first example": (first_of_the_batch, {}),
     "chunks, with a step left out in each": (in_pieces, {"arguments": STEPS, "cap": "internal_batch_size"}),
     "mixing, steps in one pass": (in_one_pass, {"cap": "internal_batch_size"}),
+    "sizes, steps in one pass": (in_one_pass, {}),
     "precision, rounded": (after(lambda a: a.float().to(a.dtype)), {}),
     "precision, in another dtype": (after(torch.Tensor.double), {}),
     "precision, asked in float32": (

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 import pellucid
 from pellucid._core.expansion import agree, between
@@ -11,13 +12,18 @@ from pellucid.attr import (
     DeepLift,
     DeepLiftShap,
     FeatureAblation,
+    FeaturePermutation,
     GradientShap,
     IntegratedGradients,
+    KernelShap,
+    Lime,
     LimeBase,
     NoiseTunnel,
     Occlusion,
+    OwenValues,
     Saliency,
     ShapleyValues,
+    ShapleyValueSampling,
 )
 from pellucid.errors import ExpansionWarning
 from tests.models import DOUBLE, GraphNet, mlp
@@ -349,3 +355,51 @@ def test_outputs_agree_up_to_rounding_also_where_they_are_infinite():
     assert not agree(ends.flip(0), ends)
     assert not agree(ends + 1e-3, ends)
     assert agree(torch.empty(0, 3), torch.empty(0, 3))
+
+
+PAIRS_OF_20 = tuple((i, i + 1) for i in range(0, 20, 2))
+GROWING = {
+    "integrated gradients": (IntegratedGradients, {"n_steps": 2000}),
+    "integrated gradients, by level": (IntegratedGradients, {"n_steps": "auto", "tolerance": 1e-9}),
+    "gradient shap": (GradientShap, {"n_samples": 800, "seed": 0, "baselines": torch.zeros(2, 20, dtype=DOUBLE)}),
+    "deep lift shap": (DeepLiftShap, {"baselines": torch.linspace(0, 1, 4000, dtype=DOUBLE).reshape(200, 20)}),
+    "shapley value sampling": (ShapleyValueSampling, {"n_samples": 200, "seed": 0}),
+    "kernel shap": (KernelShap, {"n_samples": 4000, "seed": 0}),
+    "lime": (Lime, {"n_samples": 3000, "seed": 0}),
+    "owen values": (OwenValues, {"hierarchy": PAIRS_OF_20, "n_samples": 200, "seed": 0}),
+    "feature permutation": (FeaturePermutation, {"n_repeats": 60, "seed": 0}),
+}
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_a_pass_larger_than_all_before_is_compared_too(name, generator):
+    """The first pass may be a small one: a model that has room for more rows than it, and not for all, is noticed."""
+    make, arguments = GROWING[name]
+    x = torch.rand(2, 20, dtype=DOUBLE, generator=generator)
+    model, sizes = nn.Sequential(nn.Linear(20, 3), nn.Softplus(), nn.Linear(3, 1)).double(), []
+
+    def counting(v):
+        sizes.append(len(v))
+        return model(v)
+
+    expected = make(counting).attribute(x, target=0, **arguments)
+    room = max(sizes)
+    assert room > 30, "the passes are too small to say anything"
+
+    def crowded(v):
+        return model(v) * (1 + 0.5 * (len(v) >= room))
+
+    with pytest.warns(ExpansionWarning, match="among other rows"):
+        found = make(crowded).attribute(x, target=0, **arguments)
+    assert torch.allclose(found, expected, rtol=0, atol=1e-9)
+
+
+def test_a_model_that_fails_in_larger_passes_than_the_first_is_explained_by_smaller_ones(generator):
+    """A table of positions has so many rows; the first pass is within it."""
+    places = torch.rand(300, 1, dtype=DOUBLE, generator=generator)
+    x = torch.rand(1, 20, dtype=DOUBLE, generator=generator)
+    with pytest.warns(ExpansionWarning, match="RuntimeError"):
+        found = ShapleyValueSampling(lambda v: (v**2).sum(1) + 0 * places[: len(v)].reshape(len(v))).attribute(
+            x, n_samples=200, seed=0
+        )
+    assert torch.allclose(found, x**2, atol=1e-12)

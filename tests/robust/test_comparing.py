@@ -11,6 +11,7 @@ from torch import nn
 from pellucid import recording
 from pellucid.errors import ExpansionWarning, InvalidTypeError, InvalidValueError
 from pellucid.robust import FGSM, PGD, AttackComparator, MinParamPerturbation
+from pellucid.robust._trials import Trials
 from tests.models import DOUBLE, mlp
 
 
@@ -236,6 +237,18 @@ def test_arguments_follow_their_rows_and_mixing_is_seen():
     expected = mixing.evaluate(X, target=0)
     with pytest.warns(ExpansionWarning, match="pass of its own"):
         assert equal(mixing.evaluate(X, perturbations_per_eval=2, target=0), expected)
+
+
+def test_a_larger_pass_than_all_before_is_compared_too():
+    trials = Trials(lambda x: x.sum(1) * (1 + (len(x) > 4)), None, 4)
+    pair, four = [X, X + 1], [X, X + 1, X + 2, X + 3]
+    assert equal_lists(trials.outputs([v[:1] for v in pair]), [v[:1].sum(1) for v in pair])
+    with pytest.warns(ExpansionWarning, match="pass of its own"):
+        assert equal_lists(trials.outputs(four), [v.sum(1) for v in four])
+
+
+def equal_lists(found, expected):
+    return len(found) == len(expected) and all(map(torch.equal, found, expected))
 
 
 def test_tuples_are_spread_over_the_model():

@@ -4,7 +4,8 @@ The first of them is compared in both directions. The inputs are among its rows,
 the plain pass over the batch; others of its rows must give what they give without the inputs, since a row may bend
 to larger ones (under a maximum over the batch) that do not bend to it. If they disagree, rows influence each
 other (graph networks, statistics over the batch, a fixed batch size, an argument that is no row per
-example), and every further pass holds the batch as given.
+example), and every further pass holds the batch as given. A pass that holds more rows than any that was compared is
+compared as well.
 """
 
 from __future__ import annotations
@@ -26,9 +27,31 @@ Result = TypeVar("Result")
 SHAPE_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
 """What models raise that cannot take another batch size."""
 
+AMONG_OTHERS = "a row gave another output among other rows than alone"
+
 
 class NotExpandableError(Exception):
     """The rows of a block influence each other."""
+
+
+class Compared:
+    """Which passes need no comparison: for each choice of examples, those with no more rows than a compared one.
+
+    Each choice is compared, since what is no row per example (a statistic of the batch, a tensor with as many rows by
+    accident) may go unnoticed in one and not in the next.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._rows: dict[tuple[int, ...], int] = {}
+
+    def covers(self, examples: Tensor, rows: int) -> bool:
+        """Tell whether a pass of so many rows need not be compared."""
+        return rows <= self._rows.get(tuple(examples.tolist()), 0)
+
+    def add(self, examples: Tensor, rows: int) -> None:
+        """Note that a pass of so many rows was right."""
+        self._rows[tuple(examples.tolist())] = rows
 
 
 def run_blocks(
@@ -105,7 +128,7 @@ def compared(run: Callable[[], Result], output_of: Callable[[Result], Tensor], e
         first = next(iter(str(error).splitlines()), "")
         raise NotExpandableError(f"{type(error).__name__}: {first}") from error
     if not agree(output_of(result)[-len(expected) :], expected):
-        raise NotExpandableError("a row gave another output among other rows than alone")
+        raise NotExpandableError(AMONG_OTHERS)
     return result
 
 

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pellucid._core import report
 from pellucid._core.batching import Block, RowLimit, row_bytes
 from pellucid._core.expansion import (
+    Compared,
     NotExpandableError,
     appended,
     between,
@@ -83,7 +84,7 @@ class ForwardEvaluator:
         Args:
             question: what is asked.
             cap: samples of the whole batch per forward pass at most, chosen by the library if ``None``.
-            others: values for each example that differ from the inputs; the first larger pass holds what lies
+            others: values for each example that differ from the inputs; a pass larger than all before holds what lies
                 between, so that a model which mixes its rows is noticed.
             bar: counts rows.
             plain: the output at the inputs, if it is known.
@@ -98,7 +99,7 @@ class ForwardEvaluator:
             self.limit.rows = max(1, min(self.limit.rows, FIRST_BYTES // row_bytes(question.inputs)))
         self.futures = False
         self._plain = plain
-        self._checked: set[tuple[int, ...]] = set()
+        self._compared = Compared()
         self._differentiates = False
 
     # -- the batch as it is
@@ -183,7 +184,7 @@ class ForwardEvaluator:
         examples = self.all[block.examples]
         values = perturbed.values(block.samples, examples)
         rows = tuple(self._own(v.flatten(0, 1), x) for v, x in zip(values, self.question.inputs, strict=True))
-        if tuple(examples.tolist()) in self._checked:
+        if self._compared.covers(examples, len(rows[0])):
             return self._noted(self._rows_pass(rows, examples, block.shape[0]))
         require_rows(self.outputs(), self.site.examples)
         known = self.outputs()[examples.to(self.outputs().device)]
@@ -200,7 +201,7 @@ class ForwardEvaluator:
         with self._measured(perturbed.samples, len(anchored[0])):
             output = compared(lambda: run(anchored), lambda found: found, known)
         compared(lambda: run(beside), lambda found: found, output[len(rows[0]) : -len(known)])
-        self._checked.add(tuple(examples.tolist()))
+        self._compared.add(examples, len(anchored[0]))
         return output[: len(rows[0])]
 
     def _rows_pass(self, rows: tuple[Tensor, ...], examples: Tensor, repeats: int) -> Any:

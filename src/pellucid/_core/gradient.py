@@ -14,7 +14,9 @@ from pellucid._core import report
 from pellucid._core.batching import WORKING_SHARE, Block, KeptBytes, RowLimit, fits_whole
 from pellucid._core.differentiation import WITHOUT_BOOKS, Choose, Differentiation, Pass, Run, plain_gradients
 from pellucid._core.expansion import (
+    AMONG_OTHERS,
     SHAPE_ERRORS,
+    Compared,
     NotExpandableError,
     agree,
     appended,
@@ -45,7 +47,7 @@ class Evaluator:
         self.limit = RowLimit.of(question.inputs, cap, len(question.targets))
         self.limit.whole = not question.site.divisible
         self._plain: Tensor | None = None
-        self._checked: set[tuple[int, ...]] = set()
+        self._compared = Compared()
         self._measuring = False
         self._used: frozenset[int] | None = None
 
@@ -102,16 +104,33 @@ class Evaluator:
         The other values must differ: a model that works with statistics over the batch does not notice a
         copy of it.
         """
-        expected = self.outputs()
-        both = appended(others, tuple(x[examples.to(x.device)] for x in self.question.inputs))
+        return self._alone(others, examples) is not None
+
+    def _alone(self, others: tuple[Tensor, ...], examples: Tensor) -> Tensor | None:
+        """What other values of some examples give alone; ``None`` if they give something else beside the examples."""
+        if self.outputs().shape[:1] != (self.site.examples,):
+            return None
+        known, anchor = self._known(examples)
         try:
-            found, alone = self._run_rows(both, examples), self._run_rows(others, examples)
+            found, alone = self._run_rows(appended(others, anchor), examples), self._run_rows(others, examples)
+        except SHAPE_ERRORS:
+            return None
+        if found.dim() == 0 or len(found) != 2 * len(examples) or alone.dim() == 0:
+            return None
+        return alone if agree(found, torch.cat((alone, known))) else None
+
+    def stand_alone(self, copies: tuple[Tensor, ...], outputs: Tensor | None) -> bool:
+        """See ``copies_stand_alone``."""
+        count, rows = self.site.examples, len(copies[0])
+        ends = slice(0, count), slice(rows - count, rows)
+        try:
+            alone = torch.cat([self._run_rows(tuple(v[end] for v in copies), self.all) for end in ends])
+            if outputs is not None and agree(torch.cat([outputs[end] for end in ends]), alone):
+                return True
+            among = self._run_rows(copies, self.all)
+            return len(among) == rows and agree(torch.cat([among[end] for end in ends]), alone)
         except SHAPE_ERRORS:
             return False
-        if found.dim() == 0 or len(found) != 2 * len(examples) or expected.shape[:1] != (self.site.examples,):
-            return False
-        there = torch.cat((alone, expected[examples.to(expected.device)])) if alone.dim() else alone
-        return agree(found, there)
 
     # -- gradients
 
@@ -161,7 +180,8 @@ class Evaluator:
             evaluated = [Evaluated(points, _unflat(f.gradients, 1), _unflat(f.changes, 1)) for f in found]
             return evaluated if len(examples) == self.site.examples else [e.of(examples) for e in evaluated]
         points = path.points(block.samples, examples)
-        run = self._rows_pass if tuple(examples.tolist()) in self._checked else self._checked_pass
+        known = self._compared.covers(examples, block.shape[0] * block.shape[1])
+        run = self._rows_pass if known else self._compared_pass
         found = run(_each(lambda v: v.flatten(0, 1), points), examples)
         repeats = block.shape[0]
         return [Evaluated(points, _unflat(f.gradients, repeats), _unflat(f.changes, repeats)) for f in found]
@@ -172,7 +192,10 @@ class Evaluator:
             return self.site.run_whole(lent)
 
         chooses = tuple([_choice(target) for target in self.question.targets])
-        return self._differentiated(run, chooses, points, self.site.examples)
+        found = self._differentiated(run, chooses, points, self.site.examples)
+        if self._plain is None and all(map(torch.equal, points.values, self.question.inputs)):
+            report.keep_outputs(found[0].output)
+        return found
 
     def _rows_pass(self, points: Points, examples: Tensor) -> tuple[Pass, ...]:
         """Evaluate copies of the chosen examples, copy after copy."""
@@ -185,41 +208,50 @@ class Evaluator:
         chooses = tuple([_row_choice(t.rows(examples, repeats), count) for t in self.question.targets])
         return self._differentiated(run, chooses, points, count)
 
-    def _checked_pass(self, points: Points, examples: Tensor) -> tuple[Pass, ...]:
-        """The first expanded pass over some examples, checked against the plain pass over the batch.
+    def _compared_pass(self, points: Points, examples: Tensor) -> tuple[Pass, ...]:
+        """An expanded pass, compared: the inputs, and a copy within it, must give what they give without the others.
 
-        Each choice of examples is checked: what is no row per example (a statistic of the batch, a tensor with as
-        many rows by accident) may go unnoticed in one and not in the next. The inputs themselves are the last copy;
-        rules keep books of their passes, so that under rules the comparison is made in a pass of its own.
+        The copy lies between the ends of a path: at a baseline a model may give the same whatever is beside it.
         """
-        expected = self.outputs()
-        require_rows(expected, self.site.examples)
-        known = expected[examples.to(expected.device)]
-        anchor = tuple(x[examples.to(x.device)] for x in self.question.inputs)
-        if not isinstance(self.differentiate, WITHOUT_BOOKS):
-            others = tuple(v[: len(examples)] for v in points.references or points.values)
-            if not self.stands_beside(between(anchor, others), examples):
-                raise NotExpandableError("a row gave another output among other rows than alone")
-            found = self._rows_pass(points, examples)
-        else:
-            there = all(torch.equal(v[-len(x) :], x) for v, x in zip(points.values, anchor, strict=True))
-            anchored = points if there else Points(appended(points.values, anchor))
-            passes = compared(lambda: self._rows_pass(anchored, examples), lambda passes: passes[0].output, known)
-            found = tuple(f.first(len(points.values[0])) for f in passes)
-            self._check_alone(points, found[0].output, examples)
-        self._checked.add(tuple(examples.tolist()))
+        require_rows(self.outputs(), self.site.examples)
+        rows, count = len(points.values[0]), len(examples)
+        copy = 3 * (rows // count - 1) // 4
+        inner = slice(copy * count, (copy + 1) * count)
+        compare = self._compared_within if isinstance(self.differentiate, WITHOUT_BOOKS) else self._compared_apart
+        found = compare(points, examples, inner)
+        self._compared.add(examples, rows)
         return found
 
-    def _check_alone(self, points: Points, among: Tensor, examples: Tensor) -> None:
-        """See whether a copy between the ends of a path gives by itself what it gave among the others.
+    def _compared_within(self, points: Points, examples: Tensor, inner: slice) -> tuple[Pass, ...]:
+        """The inputs are the last copy of the pass itself."""
+        known, anchor = self._known(examples)
+        there = all(torch.equal(v[-len(x) :], x) for v, x in zip(points.values, anchor, strict=True))
+        anchored = points if there else Points(appended(points.values, anchor))
+        passes = compared(lambda: self._rows_pass(anchored, examples), lambda passes: passes[0].output, known)
+        values, among = tuple(v[inner] for v in points.values), passes[0].output[inner]
+        compared(lambda: self._run_rows(values, examples), lambda output: output, among)
+        return tuple(f.first(len(points.values[0])) for f in passes)
 
-        Not one at an end: the last may be the inputs themselves, and at a baseline a model may give the same
-        whatever is beside it.
+    def _compared_apart(self, points: Points, examples: Tensor, inner: slice) -> tuple[Pass, ...]:
+        """The inputs have a pass of their own: rules keep books of theirs, and layers' values have no copies of them.
+
+        Beside references all copies are the inputs.
         """
-        copy = 3 * (len(among) // len(examples) - 1) // 4
-        rows = slice(copy * len(examples), (copy + 1) * len(examples))
-        values = tuple(v[rows] for v in points.values)
-        compared(lambda: self._run_rows(values, examples), lambda output: output, among[rows])
+        known, anchor = self._known(examples)
+        paired = points.references
+        others = between(anchor, tuple(r[inner] for r in paired)) if paired else tuple(v[inner] for v in points.values)
+        alone = self._alone(others, examples)
+        if alone is None:
+            raise NotExpandableError(AMONG_OTHERS)
+        found = self._rows_pass(points, examples)
+        if not agree(found[0].output[inner], known if paired else alone):
+            raise NotExpandableError(AMONG_OTHERS)
+        return found
+
+    def _known(self, examples: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Outputs and inputs of some examples."""
+        outputs = self.outputs()
+        return outputs[examples.to(outputs.device)], tuple(x[examples.to(x.device)] for x in self.question.inputs)
 
     def _differentiated(self, run: Run, chooses: tuple[Choose, ...], points: Points, rows: int) -> tuple[Pass, ...]:
         """Run and differentiate a pass, and note which inputs had influence.
@@ -270,10 +302,20 @@ def evaluating(
         evaluator.finish()
 
 
-def rows_are_independent(question: Question, others: tuple[Tensor, ...]) -> bool:
-    """Tell whether a batch gives the same outputs with and without other values in the same pass."""
+def copies_stand_alone(question: Question, copies: tuple[Tensor, ...], outputs: Tensor | None) -> bool:
+    """Tell whether the first and the last of several copies of the batch give alone what they give in one pass.
+
+    Args:
+        question: what is asked.
+        copies: other values of the inputs, copy after copy.
+        outputs: what is taken for the outputs of a pass over all copies; where it is not what the copies give alone,
+            that pass is made.
+
+    Returns:
+        Whether it is so.
+    """
     with evaluating(question) as evaluator:
-        return evaluator.stands_beside(others, evaluator.all)
+        return evaluator.stand_alone(copies, outputs)
 
 
 def gradients_at_point(

@@ -55,7 +55,8 @@ class Report:
         samples: random draws (orders, coalitions, permutations) that the last sampling method took.
         state: what the last method that can be continued takes as ``start_from``.
         n_steps: integration steps that the last path method took, per example where they differ.
-        outputs: the model's plain output at the inputs, where it was evaluated.
+        outputs: what the explained function (the model, or a neuron) gave for the inputs of the first method, where it
+            was evaluated there.
         certificate: what the last rule-based method did to which operation.
         audit: what operations absorbed of the relevance, where books were kept.
         outer: the report of the block around this one.

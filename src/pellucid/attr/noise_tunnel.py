@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -22,7 +22,8 @@ from pellucid._core.door import (
     accept_question,
     accept_stdevs,
 )
-from pellucid._core.gradient import rows_are_independent
+from pellucid._core.expansion import SHAPE_ERRORS
+from pellucid._core.gradient import copies_stand_alone
 from pellucid._core.path import Points
 from pellucid._core.progress import progress
 from pellucid._core.random import draw_seeds, generator_of
@@ -134,20 +135,16 @@ class NoiseTunnel(Attribution):
         random = "generator" in known
         seeds = draw_seeds(2 * count, generator, seed)
         copies = _Copies(question, noise, seeds[:count], rows, kwargs)
-        together = 1 if random else _copies_together(copies, count, cap)
+        together = cap or max(1, rows_per_call(question.inputs) // question.site.examples)
 
         moments: Moments | None = None
         deltas = []
         template: Any = inputs
         with progress(show_progress, self.get_name(), count, unit="copy") as bar:
-            for start in range(0, count, together):
-                chosen = range(start, min(start + together, count))
-                if random:
-                    copies.kwargs["generator"] = generator_of(seeds[count + start])
-                with report.recording():
-                    found = self.attribution_method.attribute(copies.inputs(chosen), **copies.keywords(chosen))
+            for chosen, given in self._explained(copies, seeds[count:] if random else [], 1 if random else together):
+                found = given
                 if kwargs.get("return_convergence_delta"):
-                    found, delta = found
+                    found, delta = given
                     deltas.append(delta.reshape(len(chosen), -1, delta.numel() // (len(chosen) * copies.examples)))
                 template, parts = found, found if isinstance(found, tuple) else (found,)
                 grid = tuple(p.reshape(len(chosen), len(p) // len(chosen), *p.shape[1:]) for p in parts)
@@ -155,6 +152,48 @@ class NoiseTunnel(Attribution):
                 moments.add(torch.ones(len(chosen)), Evaluated(Points(()), grid), torch.arange(len(grid[0][0])))
                 bar.update(len(chosen))
         return self._finished(nt_type, moments, template, deltas, count)
+
+    def _explained(self, copies: _Copies, seeds: list[int], together: int) -> Iterator[tuple[range, Any]]:
+        """Explain the copies, so many per call as long as copies in one call do not influence each other.
+
+        Args:
+            copies: the noisy copies.
+            seeds: one per copy for a method that draws at random, which explains one copy per call.
+            together: copies per call at most.
+
+        Yields:
+            Numbers of copies, and what the wrapped method returned for them.
+        """
+        start, compared = 0, False
+        while start < copies.count:
+            chosen = range(start, min(start + together, copies.count))
+            if seeds:
+                copies.kwargs["generator"] = generator_of(seeds[start])
+            if compared or len(chosen) == 1:
+                with report.recording():
+                    found = self.attribution_method.attribute(copies.inputs(chosen), **copies.keywords(chosen))
+            else:
+                found, compared = self._explained_together(copies, chosen), True
+                if found is None:
+                    together = 1
+                    continue
+            yield chosen, found
+            start = chosen.stop
+
+    def _explained_together(self, copies: _Copies, chosen: range) -> Any:
+        """Explain several copies in one call; ``None`` if that fails, or copies do not give there what they give alone.
+
+        What fails for another reason fails again when the copies are explained one by one.
+        """
+        noisy = copies.noisy(chosen)
+        try:
+            with report.recording() as inner:
+                found = self.attribution_method.attribute(
+                    like(copies.question.template, noisy), **copies.keywords(chosen)
+                )
+        except SHAPE_ERRORS:
+            return None
+        return found if copies_stand_alone(copies.question, noisy, inner.outputs) else None
 
     def _finished(
         self, nt_type: str, moments: Moments | None, template: Any, deltas: list[Tensor], count: int
@@ -204,14 +243,6 @@ def _arguments_of(method: Callable[..., Any]) -> frozenset[str]:
     return _arguments[function]
 
 
-def _copies_together(copies: _Copies, count: int, cap: int | None) -> int:
-    """How many noisy copies of the batch go into one call of the wrapped method."""
-    question = copies.question
-    wanted = cap or max(1, rows_per_call(question.inputs) // question.site.examples)
-    wanted = min(wanted, count)
-    return wanted if wanted == 1 or rows_are_independent(question, copies.noisy(range(1))) else 1
-
-
 class _Copies:
     """Noisy copies of inputs, with the arguments of the wrapped method that follow them."""
 
@@ -227,6 +258,7 @@ class _Copies:
         self.examples = question.site.examples
         self.stdevs = stdevs
         self.seeds = seeds
+        self.count = len(seeds)
         self.distribution = distribution
         self.kwargs = dict(kwargs)
 

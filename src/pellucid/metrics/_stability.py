@@ -14,7 +14,7 @@ from pellucid._core.arguments import repeat_keyword
 from pellucid._core.batching import rows_per_call
 from pellucid._core.checks import is_finite, is_number
 from pellucid._core.door import accept_count, accept_inputs, accept_optional_count
-from pellucid._core.expansion import agree
+from pellucid._core.expansion import SHAPE_ERRORS, agree
 from pellucid._core.progress import progress
 from pellucid._core.random import draw_seeds, generator_of
 from pellucid._core.structure import like, wide
@@ -180,8 +180,6 @@ def local_lipschitz(
     return largest
 
 
-_SHAPE_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
-"""What explanations raise that cannot take another batch size."""
 Draws = Iterator[tuple[Tensor, ...]]
 """One perturbed copy of the batch after the other."""
 
@@ -269,7 +267,7 @@ class _Copies:
         """
         try:
             found, alone = self._explained([*copies, self.inputs]), self._explained(copies[:1])
-        except _SHAPE_ERRORS:
+        except SHAPE_ERRORS:
             return ()
         known = [torch.cat(parts) for parts in zip(alone, self.explanation, strict=True)]
         same = all(agree(part[[0, -1]], both) for part, both in zip(found, known, strict=True))

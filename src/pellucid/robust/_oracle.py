@@ -15,15 +15,13 @@ from torch import Tensor
 from pellucid._core import report
 from pellucid._core.batching import GROWTH, KeptBytes, RowLimit, fits_whole, row_bytes
 from pellucid._core.differentiation import plain_gradients
-from pellucid._core.expansion import agree
+from pellucid._core.expansion import SHAPE_ERRORS, agree
 from pellucid._core.model import modules_of
 from pellucid._core.output import output_tensor
 from pellucid._core.path import Points
 from pellucid._core.site import InputSite
 from pellucid.errors import ExpansionWarning, invalid_value
 from pellucid.robust._losses import Loss
-
-_SHAPE_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
 
 Values = tuple[Tensor, ...]
 
@@ -187,7 +185,7 @@ class Oracle:
             found = without_graph(lambda: self.ask(values, examples))
         except torch.OutOfMemoryError:
             raise
-        except _SHAPE_ERRORS as error:
+        except SHAPE_ERRORS as error:
             return f"{type(error).__name__}: {error}"
         if found.dim() == 0 or not agree(found, expected[examples.to(expected.device)]):
             return DIFFERS

@@ -89,6 +89,30 @@ def mixing(subject: Subject) -> None:
             judge.equal(found, alone, subject.tolerance, f"attributions with {subject.cap}={cap} and with 1")
 
 
+def sizes(subject: Subject) -> None:
+    """Nor does it depend on what a model makes of larger passes, as one that has room for so many rows only."""
+    net, x, seen = subject.net(), inputs_of_net(), set()
+
+    def counting(v: Tensor) -> Tensor:
+        seen.add(len(v))
+        output: Tensor = net(v)
+        return output
+
+    expected, judge = subject.run(counting, x, target=1), Judge("sizes", subject.about)
+    for size in sorted(seen):
+        if size > len(x):
+
+            def crowded(v: Tensor, size: int = size) -> Tensor:
+                output: Tensor = net(v) * (1.5 if len(v) >= size else 1.0)
+                return output
+
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExpansionWarning)
+                found = subject.run(crowded, x, target=1)
+            about = f"attributions where passes of {size} rows and more give something else, and where they do not"
+            judge.equal(found, expected, EXACT, about)
+
+
 def precision(subject: Subject) -> None:
     """Low precision comes near, keeps its dtype, and float64 is float64 throughout."""
     net, x, seen = subject.net(), inputs_of_net(), set()

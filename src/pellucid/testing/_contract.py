@@ -65,6 +65,7 @@ PROPERTIES: Mapping[str, Property] = {
         Property("batch", _calls.batch),
         Property("chunks", _calls.chunks, _whole),
         Property("mixing", _calls.mixing, _whole),
+        Property("sizes", _calls.sizes),
         Property("precision", _calls.precision),
         Property("devices", _calls.devices, _no_accelerator),
         Property("modes", _calls.modes),
