@@ -8,29 +8,23 @@ differentiated by w, is ``(dz/dx) v``. Attention is computed by its definition, 
 
 from __future__ import annotations
 
-import functools
-import importlib
-import threading
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import torch
-import torch.autograd.forward_ad as forward_mode
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from pellucid._core.combine import total
 from pellucid._core.rules.expansions import attention
+from pellucid._core.rules.operation import operation_of
+from pellucid._core.speeds import dual, moved, moves, moving_values, speed_of
 from pellucid._core.structure import floats_in, wide
 from pellucid.errors import PellucidError, UnsupportedModelError
 
 Result = TypeVar("Result")
-
-_turn = threading.RLock()
-"""Forward mode has one level for the whole process, so passes take turns."""
 
 
 class Tangents(Protocol):
@@ -110,14 +104,6 @@ class Ways:
             return result
 
 
-@functools.cache
-def _prepare() -> None:
-    """Load torch's forward formulas, which it scripts by means that it calls deprecated itself."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        importlib.import_module("torch._decomp.decompositions_for_jvp")
-
-
 class _Reaching:
     """What has a graph that reaches back to the inputs."""
 
@@ -141,15 +127,13 @@ class _Forward(_Reaching):
     """Dual numbers."""
 
     def __init__(self) -> None:
-        self._mode = _ByDefinition(_moves)
+        self._mode = _ByDefinition(moves)
 
     @contextmanager
     def open(self) -> Iterator[None]:
         """Make the pass within."""
-        with _turn:
-            _prepare()
-            with forward_mode.dual_level(), self._mode:
-                yield
+        with moving_values(), self._mode:
+            yield
 
     def moving(self, inputs: tuple[Tensor, ...], directions: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """See ``Tangents``."""
@@ -158,12 +142,12 @@ class _Forward(_Reaching):
 
     def of(self, value: Any) -> list[Tensor]:
         """See ``Tangents``."""
-        speeds = ((tensor, _tangent(tensor)) for tensor in floats_in(value))
+        speeds = ((tensor, speed_of(tensor)) for tensor in floats_in(value))
         return [torch.zeros_like(t).detach() if speed is None else speed.detach().clone() for t, speed in speeds]
 
     def onwards(self, leaf: Tensor, speed: Tensor) -> Tensor:
         """See ``Tangents``."""
-        return _dual(leaf.clone(), speed)
+        return dual(leaf.clone(), speed)
 
 
 class _Unrecorded(_Forward):
@@ -189,27 +173,12 @@ class _Unrecorded(_Forward):
     def beside(self, chosen: Tensor, gradients: Sequence[Tensor]) -> Tensor:
         """See ``Tangents``."""
         del gradients
-        speed, dtype = _tangent(chosen), wide(chosen.dtype)
+        speed, dtype = speed_of(chosen), wide(chosen.dtype)
         return torch.zeros_like(chosen, dtype=dtype).detach() if speed is None else speed.detach().to(dtype)
 
 
 def _duals(inputs: tuple[Tensor, ...], directions: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(_dual(x.clone(), v.to(x.dtype)) for x, v in zip(inputs, directions, strict=True))
-
-
-def _dual(value: Tensor, speed: Tensor) -> Tensor:
-    dual: Tensor = forward_mode.make_dual(value, speed)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    return dual
-
-
-def _tangent(value: Tensor) -> Tensor | None:
-    """Speed of a value; ``None`` if it stands still."""
-    speed: Tensor | None = forward_mode.unpack_dual(value).tangent  # type: ignore[no-untyped-call]  # likewise
-    return speed
-
-
-def _moves(values: Any) -> bool:
-    return any(_tangent(value) is not None for value in floats_in(values))
+    return tuple(dual(x.clone(), v.to(x.dtype)) for x, v in zip(inputs, directions, strict=True))
 
 
 class _TwiceBackward(_Reaching):
@@ -258,22 +227,13 @@ class _ByDefinition(TorchFunctionMode):
         self._concerned = concerned
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Make a call; of what torch writes in Python, each part is seen."""
         kwargs = kwargs or {}
-        if func is F.scaled_dot_product_attention and self._concerned([args, kwargs]):
-            with self:  # its parts are seen too
-                return attention(*args, **kwargs)
-        if (
-            func is F.multi_head_attention_forward
-            and not kwargs.get("need_weights", True)
-            and self._concerned([args, kwargs])
-        ):
-            output, weights = func(*args, **{**kwargs, "need_weights": True, "average_attn_weights": False})
-            self.note(weights)
-            return output, None
-        return func(*args, **kwargs)
-
-    def note(self, value: Any) -> None:
-        """Look at a tensor that a call made and does not give back."""
+        body = attention if func is F.scaled_dot_product_attention else operation_of(func).body
+        if body is None or not self._concerned([args, kwargs]):
+            return func(*args, **kwargs)
+        with self:
+            return body(*args, **kwargs)
 
 
 class _Unrecording(_ByDefinition):
@@ -283,7 +243,7 @@ class _Unrecording(_ByDefinition):
     """
 
     def __init__(self) -> None:
-        super().__init__(_moves)
+        super().__init__(moves)
         self.ended = False
         self.largest = 0
 
@@ -291,12 +251,9 @@ class _Unrecording(_ByDefinition):
         if self.ended or func is torch._C._set_grad_enabled:  # noqa: SLF001  (what torch.no_grad() calls)
             return super().__torch_function__(func, types, args, kwargs)
         with torch.no_grad():
-            result = super().__torch_function__(func, types, args, kwargs)
-        if isinstance(result, Tensor | tuple) and _moves(result):
-            self.note(result)
+            result = moved(func, args, kwargs or {})
+            if result is None:
+                result = super().__torch_function__(func, types, args, kwargs)
+        if not self.ended and isinstance(result, Tensor | tuple) and moves(result):
+            self.largest = max(self.largest, *(t.numel() * t.element_size() for t in floats_in(result)))
         return result
-
-    def note(self, value: Any) -> None:
-        """Look at what a call made."""
-        if not self.ended:
-            self.largest = max(self.largest, *(t.numel() * t.element_size() for t in floats_in(value)))
