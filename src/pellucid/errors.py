@@ -69,6 +69,10 @@ class UnusedInputWarning(PellucidWarning):
     """An input has no influence on the explained output."""
 
 
+class CutGradientWarning(PellucidWarning):
+    """An input has an influence on the explained output that no gradient shows, since the model cuts it off."""
+
+
 class NonFiniteWarning(PellucidWarning):
     """A result holds NaN or infinite values."""
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from pellucid._core.expansion import run_plain
 from pellucid._core.output import output_tensor
 from pellucid._core.path import Points
-from pellucid.errors import invalid_value
+from pellucid.errors import UnsupportedModelError, invalid_value
 
 Run: TypeAlias = Callable[..., Any]
 """The user's function on rows of values; its additional arguments are filled in."""
@@ -62,9 +62,27 @@ class Differentiation(Protocol):
     def __call__(self, run: Run, chooses: tuple[Choose, ...], points: Points) -> tuple[Pass, ...]:
         """Differentiate ``choose(output of run(*points.values))`` for each choice; points have no sample axis."""
 
+    def elsewhere(self, run: Run, values: Values, number: int) -> Tensor | None:
+        """Output where one of what is differentiated by has other values; ``None`` if no output tells of it alone."""
+
+
+class ByValues:
+    """What differentiates by the values that the function is run on."""
+
+    def elsewhere(self, run: Run, values: Values, number: int) -> Tensor | None:
+        """See ``Differentiation``."""
+        others = tuple(shaken(v) if i == number else v for i, v in enumerate(values))
+        return run_plain(lambda lent: output_tensor(run(*lent)), others).detach()
+
+
+def shaken(values: Tensor) -> Tensor:
+    """Other values of the same range: halfway to half of the largest magnitude, or of one."""
+    largest = values.abs().amax() if values.numel() else values.new_ones(())
+    return values / 2 + torch.where(largest > 0, largest, torch.ones_like(largest)) / 4
+
 
 @dataclass(frozen=True)
-class PlainGradients:
+class PlainGradients(ByValues):
     """Differentiates by autograd.
 
     Attributes:
@@ -90,15 +108,20 @@ class PlainGradients:
             output = output_tensor(run(*[leaf.clone() for leaf in leaves]))
         selected = [choose(output) for choose in chooses]
         if self.required and not selected[0].requires_grad:
-            raise invalid_value(
-                "forward_func",
-                "a function whose output has no gradient",
-                "nothing differentiable connects it with the inputs (detach, no_grad, argmax, a detour through numpy)",
-                "a function that is differentiable, or a perturbation method",
-            )
+            raise unconnected("the inputs")
         found = gradients_of(selected, leaves, self.grad_kwargs)
         plain = output.detach()
         return tuple([Pass(plain, gradients, used) for gradients, used in found])
+
+
+def unconnected(place: str) -> Exception:
+    """Say that nothing differentiable connects the output with a place."""
+    return invalid_value(
+        "forward_func",
+        "a function whose output has no gradient",
+        f"nothing differentiable connects it with {place} (detach, no_grad, argmax, a detour through numpy)",
+        "a function that is differentiable, or a perturbation method",
+    )
 
 
 def gradients_of(
@@ -124,13 +147,25 @@ def gradients_of(
             options = {**grad_kwargs, "allow_unused": True}
             if k < len(selected) - 1:
                 options["retain_graph"] = True
-            found = torch.autograd.grad(values.sum(), leaves, **options)
+            found = _differentiated(values.sum(), leaves, options)
         used = frozenset([i for i, g in enumerate(found) if g is not None])
         if grad_kwargs.get("allow_unused") is False:
             check_all_used(used, len(leaves))
         gradients = [torch.zeros_like(x) if g is None else g for g, x in zip(found, leaves, strict=True)]
         results.append((tuple(gradients), used))
     return results
+
+
+def _differentiated(value: Tensor, leaves: Values, options: Mapping[str, Any]) -> tuple[Tensor | None, ...]:
+    try:
+        return torch.autograd.grad(value, leaves, **options)
+    except RuntimeError as error:
+        if "use_reentrant" not in str(error):
+            raise
+        raise UnsupportedModelError(
+            "The model runs torch.utils.checkpoint with use_reentrant=True, which gives gradients to parameters only."
+            " Run it with use_reentrant=False, or switch checkpointing off."
+        ) from error
 
 
 def check_all_used(used: frozenset[int], count: int) -> None:
@@ -149,7 +184,7 @@ plain_gradients = PlainGradients()
 
 
 @dataclass(frozen=True)
-class ValuesOnly:
+class ValuesOnly(ByValues):
     """Evaluates without differentiating: the explained values come back as changes, and there are no gradients.
 
     Attributes:

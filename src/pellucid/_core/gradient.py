@@ -12,7 +12,15 @@ from torch import Tensor
 
 from pellucid._core import report
 from pellucid._core.batching import WORKING_SHARE, Block, KeptBytes, RowLimit, fits_whole
-from pellucid._core.differentiation import WITHOUT_BOOKS, Choose, Differentiation, Pass, Run, plain_gradients
+from pellucid._core.differentiation import (
+    WITHOUT_BOOKS,
+    Choose,
+    Differentiation,
+    Pass,
+    Run,
+    plain_gradients,
+    unconnected,
+)
 from pellucid._core.expansion import (
     AMONG_OTHERS,
     SHAPE_ERRORS,
@@ -33,7 +41,18 @@ from pellucid._core.progress import Progress, progress
 from pellucid._core.reducers import Evaluated, Reducer, WeightedSum
 from pellucid._core.site import Question
 from pellucid._core.structure import wide
-from pellucid.errors import UnusedInputWarning
+from pellucid.errors import CutGradientWarning, PellucidWarning, UnusedInputWarning
+
+_CUTS = "(detach, no_grad, a comparison, a detour through numpy or Python numbers)"
+_WITHOUT_GRADIENT: dict[bool | None, tuple[type[PellucidWarning], str]] = {
+    False: (UnusedInputWarning, "has no influence on the explained output"),
+    None: (UnusedInputWarning, f"has no influence on the explained output, or the model cuts its gradient off {_CUTS}"),
+    True: (
+        CutGradientWarning,
+        f"has an influence on the explained output, but the model cuts its gradient off {_CUTS}",
+    ),
+}
+"""By whether a value without gradient matters, what is said of it."""
 
 
 class Evaluator:
@@ -270,16 +289,39 @@ class Evaluator:
         return found
 
     def finish(self) -> None:
-        """Say which inputs had no influence at all, if any gradient was taken."""
+        """Say which inputs had no gradient at all, if any was taken, and whether they have an influence all the same.
+
+        Raises:
+            InvalidValueError: if none had one, and the explained values depend on them.
+        """
         if self._used is None:
             return
         names = self.differentiate.names or self.site.names
-        for i in range(len(names)):
-            if i not in self._used:
-                report.notify(
-                    UnusedInputWarning,
-                    f"{names[i]} has no influence on the explained output, so its attributions are zero.",
-                )
+        unused = [i for i in range(len(names)) if i not in self._used]
+        matter = [self._matters(i) for i in unused]
+        if len(unused) == len(names) and any(matter):
+            raise unconnected(", ".join(names))
+        for i, influence in zip(unused, matter, strict=True):
+            category, why = _WITHOUT_GRADIENT[influence]
+            report.notify(category, f"{names[i]} {why}, so its attributions are zero.")
+
+    def _matters(self, number: int) -> bool | None:
+        """Tell whether explained values change with one of what is differentiated by; ``None`` if that is not seen."""
+
+        def run(*lent: Tensor) -> Any:
+            report.count(self.site.examples)
+            return self.site.run_whole(lent)
+
+        try:
+            again, other = (
+                self._run_plain(self.question.inputs),
+                self.differentiate.elsewhere(run, self.question.inputs, number),
+            )
+        except Exception:  # the model need not take other values
+            return None
+        if other is None or not agree(again, self.outputs()):
+            return None
+        return not all(map(agree, self._selected(other), self.scores()))
 
 
 @contextmanager

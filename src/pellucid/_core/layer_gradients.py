@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid._core.differentiation import Choose, Pass, Run, check_all_used, gradients_of
-from pellucid._core.expansion import NotExpandableError
+from pellucid._core.differentiation import Choose, Pass, Run, Values, check_all_used, gradients_of, shaken, unconnected
+from pellucid._core.expansion import NotExpandableError, agree, run_plain
 from pellucid._core.gradient import evaluating
 from pellucid._core.layout import Called, Caught, Wanted
 from pellucid._core.neuron import Neuron, neuron_values
@@ -27,7 +27,7 @@ from pellucid._core.path import Line, Points
 from pellucid._core.progress import progress
 from pellucid._core.reducers import FoundSum
 from pellucid._core.site import Question, check_results
-from pellucid._core.structure import with_floats
+from pellucid._core.structure import floats_in, with_floats
 from pellucid._core.tangents import Tangents, Ways
 from pellucid._core.taps import Place, refuse_checkpoint, tapped
 
@@ -80,6 +80,10 @@ class AtLayer:
             parts = _by_row(_replaced(caught, leaves, gradients), rows)
             passes.append(Pass(output.detach(), (*parts, *extra), _in_order(caught, leaves, used)))
         return tuple(passes)
+
+    def elsewhere(self, run: Run, values: Values, number: int) -> Tensor | None:
+        """See ``Differentiation``."""
+        return _elsewhere(self, run, values, number)
 
     def natural(self, values: Sequence[Tensor]) -> list[Tensor]:
         """Give gradients, or gradients and values, the shapes in which they flow at the layer."""
@@ -156,6 +160,10 @@ class Conducted:
         """Run once; the last of the gradients is the share beside the layer, one number per row."""
         return self._ways.run(lambda tangents: self._conduct(run, chooses, points, tangents))
 
+    def elsewhere(self, run: Run, values: Values, number: int) -> Tensor | None:
+        """See ``Differentiation``."""
+        return _elsewhere(self, run, values, number)
+
     def _conduct(self, run: Run, chooses: tuple[Choose, ...], points: Points, tangents: Tangents) -> tuple[Pass, ...]:
         caught = Caught(self.wanted.place, _leaf)
         speeds: dict[int, Tensor] = {}
@@ -224,11 +232,36 @@ class ThroughNeuron:
                 run(*(x.clone() for x in inputs))
             calls, values = flowing.collected()
         leaves = tuple(cut.kept())
-        by_leaf, _ = gradients_of([choose(output) for choose in chooses], leaves, self.grad_kwargs)[0]
+        by_leaf, used = gradients_of([choose(output) for choose in chooses], leaves, self.grad_kwargs)[0]
+        if not used:
+            self._refuse_cut(run, points.values, chooses[0])
         arriving = _replaced(cut, leaves, by_leaf)
         through = [_conducted(neuron, calls, values, arriving, len(inputs[0])) for neuron in self.neurons]
         found = gradients_of(through, inputs, self.grad_kwargs)
         return tuple(Pass(output.detach(), gradients, used) for gradients, used in found)
+
+    def elsewhere(self, run: Run, values: Values, number: int) -> Tensor | None:
+        """See ``Differentiation``; an input may have an influence on paths that lead around the neurons."""
+        del run, values, number
+        return None
+
+    def _refuse_cut(self, run: Run, values: Values, choose: Choose) -> None:
+        """Refuse a layer that the output depends on, and has no gradient by."""
+        first, again = (run_plain(lambda lent: choose(output_tensor(run(*lent))), values) for _ in range(2))
+        if agree(first, again) and not agree(choose(_shaken_at(self.place, run, values)), again):
+            raise unconnected(self.place.names[0])
+
+
+def _elsewhere(at: AtLayer | Conducted, run: Run, values: Values, number: int) -> Tensor | None:
+    """Output where the only tensor of a layer has other values; there is no telling for one of several."""
+    del number
+    return _shaken_at(at.wanted.place, run, values) if len(at.names) == 1 else None
+
+
+def _shaken_at(place: Place, run: Run, values: Values) -> Tensor:
+    """Output where all that flows at a layer has other values."""
+    with tapped(place, lambda _, value: with_floats(value, map(shaken, floats_in(value)))):
+        return run_plain(lambda lent: output_tensor(run(*lent)), values).detach()
 
 
 def _conducted(
@@ -269,8 +302,9 @@ def _cut(caught: Caught, layer: int, value: Any) -> list[Tensor]:
 
 
 def _onwards(value: Any, kept: Sequence[Tensor]) -> Any:
-    """Let copies flow on, so that the model may write into them."""
-    return with_floats(value, iter([tensor.clone() for tensor in kept]))
+    """Let copies flow on, so that the model may write into them; gradients too, where it has switched them off."""
+    with torch.enable_grad():
+        return with_floats(value, iter([tensor.clone() for tensor in kept]))
 
 
 def _unchanged(_: object) -> None:

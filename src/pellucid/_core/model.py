@@ -115,7 +115,7 @@ def _look_over(modules: list[nn.Module]) -> list[_Buffer]:
                 )
         if module._buffers:  # noqa: SLF001  (likewise)
             buffers += [_Buffer.of(module, name, b) for name, b in module.named_buffers(recurse=False)]
-        if module.training and isinstance(module, _SENSITIVE):
+        if isinstance(module, _SENSITIVE) and module.training:
             sensitive.add(type(module).__name__)
     if sensitive:
         notify(

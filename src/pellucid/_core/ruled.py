@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid._core.differentiation import Choose, Pass, Run, Values, check_all_used
+from pellucid._core.differentiation import ByValues, Choose, Pass, Run, Values, check_all_used
 from pellucid._core.output import output_tensor
 from pellucid._core.path import Points
 from pellucid._core.rules import (
@@ -39,7 +39,7 @@ def _accept(name: str, value: Any, wanted: type, instead: str) -> None:
 
 
 @dataclass
-class PairedRules:
+class PairedRules(ByValues):
     """DeepLIFT multipliers of each row beside its reference.
 
     Attributes:
@@ -78,7 +78,7 @@ class PairedRules:
 
 
 @dataclass
-class ModifiedRules:
+class ModifiedRules(ByValues):
     """Gradients with rules in place of some operations' own.
 
     Attributes:
@@ -104,7 +104,7 @@ class ModifiedRules:
 
 
 @dataclass
-class Propagation:
+class Propagation(ByValues):
     """Relevance under a composite of rules, in the place of gradients.
 
     Attributes:
@@ -146,7 +146,7 @@ class Propagation:
         self.certificates.append(found.certificate)
         if found.audit is not None:
             self.audits.append(found.audit)
-        used = frozenset(range(len(values)))  # no relevance need not mean no influence: gates get none
+        used = frozenset(range(len(values))) if found.used else found.used  # gates get no relevance, and have influence
         return Pass(seen.output.detach(), found.relevances, used, (found.outputs,))
 
 

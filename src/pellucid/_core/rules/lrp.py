@@ -39,12 +39,14 @@ class Relevances:
         outputs: The explained output of each example, (N,).
         certificate: Operations and the rule each got.
         audit: What each operation absorbed; None unless asked for.
+        used: Numbers of the inputs that the outputs are connected with.
     """
 
     relevances: Inputs
     outputs: Tensor
     certificate: Certificate
     audit: Audit | None
+    used: frozenset[int] = frozenset()
 
     @property
     def delta(self) -> Tensor:
@@ -106,7 +108,7 @@ def relevances(
         for number, (value, gradient) in enumerate(zip(inputs, found.gradients, strict=True))
     )
     balance = None if books is None else books.close(found.outputs, parts)
-    return Relevances(parts, found.outputs, found.certificate, balance)
+    return Relevances(parts, found.outputs, found.certificate, balance, found.used)
 
 
 def _entering(inner: Forward, channel: Channel, books: Books | None) -> Forward:
