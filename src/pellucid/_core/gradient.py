@@ -212,7 +212,8 @@ class Evaluator:
 
         chooses = tuple([_choice(target) for target in self.question.targets])
         found = self._differentiated(run, chooses, points, self.site.examples)
-        if self._plain is None and all(map(torch.equal, points.values, self.question.inputs)):
+        wanted = self._plain is None and report.is_listened_to()
+        if wanted and all(map(torch.equal, points.values, self.question.inputs)):
             report.keep_outputs(found[0].output)
         return found
 
@@ -313,10 +314,8 @@ class Evaluator:
             return self.site.run_whole(lent)
 
         try:
-            again, other = (
-                self._run_plain(self.question.inputs),
-                self.differentiate.elsewhere(run, self.question.inputs, number),
-            )
+            again = self._run_plain(self.question.inputs)
+            other = self.differentiate.elsewhere(run, self.question.inputs, number)
         except Exception:  # the model need not take other values
             return None
         if other is None or not agree(again, self.outputs()):
