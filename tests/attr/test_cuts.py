@@ -81,6 +81,20 @@ def test_a_neuron_whose_layer_is_cut_off_the_output_is_an_error(probe, x):
         NeuronConductance(probe, probe.features[0]).attribute(x, (2,), target=1)
 
 
+def test_what_was_computed_in_inference_mode_has_no_gradient(probe, x):
+    net = mlp(4)
+
+    def inferring(v):
+        with torch.inference_mode():
+            features = net[0](v)
+        return net[2](torch.tanh(net[1](features)))
+
+    with pytest.raises(InvalidValueError, match="nothing differentiable connects it with"):
+        InputXGradient(inferring).attribute(x, target=0)
+    with pytest.warns(UnusedInputWarning, match="or the model cuts its gradient off"):
+        NeuronConductance(inferring, net[1]).attribute(x, (0,), target=0)
+
+
 SEEING_THROUGH = {
     "deep lift": DeepLift,
     "layer integrated gradients": lambda m: LayerIntegratedGradients(m, m.features[0]),

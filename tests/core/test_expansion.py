@@ -16,6 +16,7 @@ from pellucid.attr import (
     GradientShap,
     IntegratedGradients,
     KernelShap,
+    LayerConductance,
     Lime,
     LimeBase,
     NoiseTunnel,
@@ -392,6 +393,38 @@ def test_a_pass_larger_than_all_before_is_compared_too(name, generator):
     with pytest.warns(ExpansionWarning, match="among other rows"):
         found = make(crowded).attribute(x, target=0, **arguments)
     assert torch.allclose(found, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("make", [DeepLiftShap, GradientShap, IntegratedGradients, KernelShap, LayerConductance])
+def test_a_model_for_small_batches_only_is_explained_by_them(make, generator):
+    """As exported programs are, which have room for so many rows and no more."""
+    x = torch.rand(2, 6, dtype=DOUBLE, generator=generator)
+    net = mlp(6)
+
+    class Room(nn.Module):
+        def __init__(self, rows):
+            super().__init__()
+            self.net, self.rows = net, rows
+
+        def forward(self, v):
+            assert len(v) <= self.rows, "the batch is too large"
+            return self.net(v)
+
+    references = {"baselines": torch.linspace(0, 1, 120, dtype=DOUBLE).reshape(20, 6)}
+    arguments = {
+        DeepLiftShap: references,
+        GradientShap: {**references, "n_samples": 60, "seed": 0},
+        KernelShap: {"n_samples": 40, "seed": 0},
+    }.get(make, {"n_steps": 40})
+
+    def ask(rows):
+        model = Room(rows)
+        method = make(model, model.net[0]) if make is LayerConductance else make(model)
+        return method.attribute(x, target=1, **arguments)
+
+    expected = ask(10_000)
+    with pytest.warns(ExpansionWarning, match="the batch is too large"):
+        assert torch.allclose(ask(8), expected, atol=1e-9)
 
 
 def test_a_model_that_fails_in_larger_passes_than_the_first_is_explained_by_smaller_ones(generator):

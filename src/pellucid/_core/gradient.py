@@ -263,10 +263,11 @@ class Evaluator:
         alone = self._alone(others, examples)
         if alone is None:
             raise NotExpandableError(AMONG_OTHERS)
-        found = self._rows_pass(points, examples)
-        if not agree(found[0].output[inner], known if paired else alone):
-            raise NotExpandableError(AMONG_OTHERS)
-        return found
+        return compared(
+            lambda: self._rows_pass(points, examples),
+            lambda passes: passes[0].output[inner],
+            known if paired else alone,
+        )
 
     def _known(self, examples: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Outputs and inputs of some examples."""

@@ -279,7 +279,8 @@ def _same(tensor: Tensor) -> Tensor:
 
 
 def _leaf(tensor: Tensor) -> Tensor:
-    return tensor.detach().requires_grad_()
+    with torch.inference_mode(False):
+        return (tensor.clone() if tensor.is_inference() else tensor).detach().requires_grad_()
 
 
 @dataclass
