@@ -247,6 +247,19 @@ def test_a_larger_pass_than_all_before_is_compared_too():
         assert equal_lists(trials.outputs(four), [v.sum(1) for v in four])
 
 
+def test_a_model_for_small_batches_only_is_searched_one_version_at_a_time():
+    def small(x):
+        assert len(x) <= 4, "the batch is too large"
+        return Table()(x)
+
+    plan = {"arg_min": 0.0, "arg_max": 5.0, "arg_step": 0.5}
+    expected = searched().evaluate(X, target=0, perturbations_per_eval=4)
+    with pytest.warns(ExpansionWarning, match="pass of its own"):
+        found = MinParamPerturbation(small, lowered, "by", **plan).evaluate(X, target=0, perturbations_per_eval=4)
+    assert equal(found[0], expected[0])
+    assert found[1] == expected[1]
+
+
 def equal_lists(found, expected):
     return len(found) == len(expected) and all(map(torch.equal, found, expected))
 

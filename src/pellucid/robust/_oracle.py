@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pellucid._core import report
 from pellucid._core.batching import GROWTH, KeptBytes, RowLimit, fits_whole, row_bytes
-from pellucid._core.differentiation import plain_gradients
+from pellucid._core.differentiation import plain_gradients, unconnected
 from pellucid._core.expansion import SHAPE_ERRORS, agree
 from pellucid._core.model import modules_of
 from pellucid._core.output import output_tensor
@@ -129,6 +129,8 @@ class Oracle:
             with kept.counting():
                 (found,) = plain_gradients(run, (choose,), Points(values))
             self.limit.learn(kept.total, len(examples))
+        if not found.used:
+            raise unconnected("the inputs")
         return Seen(found.output, losses[-1].detach(), found.gradients)
 
     def ask(self, values: Values, examples: Tensor) -> Tensor:

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from pellucid._core import report
 from pellucid._core.arguments import Arguments
-from pellucid._core.expansion import agree
+from pellucid._core.expansion import SHAPE_ERRORS, agree
 from pellucid._core.model import borrowed
 from pellucid._core.structure import tensors_in
-from pellucid.errors import ExpansionWarning, invalid_type
+from pellucid.errors import ExpansionWarning, PellucidError, invalid_type
 from pellucid.robust._oracle import without_graph
 
 
@@ -53,11 +53,16 @@ class Trials:
         rows = counts.pop()
         stacked = tuple(torch.cat(values) for values in zip(*(_tensors(v) for v in part), strict=True))
         arguments = Arguments.accept(self.given, rows).rows(torch.arange(rows), len(part))
+        output = None
         try:
             output = self._pass(stacked, arguments, rows * len(part))
         except torch.OutOfMemoryError:
             self.together = max(1, len(part) // 2)
             return iter(self.outputs(part))
+        except PellucidError:
+            raise
+        except SHAPE_ERRORS:  # what fails for another reason than the size fails again, alone
+            pass
         if isinstance(output, Tensor) and output.dim() > 0 and len(output) == rows * len(part):
             split = list(torch.split(output, rows))
             ends = ((part[0], split[0]), (part[-1], split[-1]))  # the larger one may not notice the smaller
