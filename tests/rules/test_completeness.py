@@ -167,8 +167,10 @@ def test_lower_precision(dtype):
     assert result.multipliers[0].dtype == dtype
 
 
-def test_autocast():
-    model = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.LayerNorm(16), nn.Linear(16, 4), nn.Softmax(1)).float()
+@pytest.mark.parametrize("rule", ["rescale", "reveal_cancel"])
+def test_autocast(rule):
+    layers = [nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 16), nn.Softplus(), nn.LayerNorm(16), nn.Linear(16, 4)]
+    model = nn.Sequential(*layers, nn.Softmax(1)).float()
     x, start = torch.randn(3, 8, dtype=torch.float32), torch.randn(3, 8, dtype=torch.float32)
 
     def run(z):
@@ -176,7 +178,7 @@ def test_autocast():
             h = model(z)
             return (h.unsqueeze(2) @ h.unsqueeze(1)).sum(2).float() + h.float() ** 2
 
-    _, result = lifted(run, x, baselines=(start,), select=lambda y: y[:, 0])
+    _, result = lifted(run, x, baselines=(start,), select=lambda y: y[:, 0], rule=rule)
     attributed = (result.multipliers[0] * (x - start)).sum(1)
     difference = result.outputs - result.reference_outputs
     assert float((attributed - difference).abs().max() / difference.abs().max()) < 3e-2

@@ -64,7 +64,7 @@ class Call:
 
     def again(self, *operands: Tensor) -> tuple[Tensor, ...]:
         """Run the operation with other values for its active operands."""
-        with _same_autocast(self.autocast):
+        with same_autocast(self.autocast):
             return tensors_in(self.function(*self.filled_args(operands), **self.filled_kwargs(operands)))
 
     def forget_cheap_results(self) -> None:
@@ -177,7 +177,8 @@ def current_autocast(tensor: Tensor) -> tuple[str, torch.dtype] | None:
     return (device, torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None
 
 
-def _same_autocast(region: tuple[str, torch.dtype] | None) -> contextlib.AbstractContextManager[Any]:
+def same_autocast(region: tuple[str, torch.dtype] | None) -> contextlib.AbstractContextManager[Any]:
+    """Open a region that ``current_autocast`` gave once more."""
     if region is None:
         return contextlib.nullcontext()
     return torch.autocast(region[0], dtype=region[1], cache_enabled=False)

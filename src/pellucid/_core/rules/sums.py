@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core.rules.calculus import vjp
-from pellucid._core.rules.call import Slot, tensors_in
+from pellucid._core.rules.call import Slot, current_autocast, same_autocast, tensors_in
 from pellucid._core.rules.operation import Operation
 from pellucid._core.rules.storage import version_of
 from pellucid._core.rules.vocabulary import MOVES
@@ -63,6 +63,7 @@ class Weighted:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     weight: int
+    autocast: tuple[str, torch.dtype] | None
 
     def leaves(self) -> list[Tensor]:
         """List the active tensors that were summed."""
@@ -77,9 +78,10 @@ class Weighted:
         """Apply some weights, without bias."""
         args = [value if isinstance(arg, Slot) else arg for arg in self.args]
         args[self.weight] = weight
-        bare: Tensor = self.operation.functional(*args, **self.kwargs)
-        args = [torch.zeros_like(value) if isinstance(a, Slot) else b for a, b in zip(self.args, args, strict=True)]
-        offset: Tensor = self.operation.functional(*args, **self.kwargs)
+        zeros = [torch.zeros_like(value) if isinstance(a, Slot) else b for a, b in zip(self.args, args, strict=True)]
+        with same_autocast(self.autocast):
+            bare: Tensor = self.operation.functional(*args, **self.kwargs)
+            offset: Tensor = self.operation.functional(*zeros, **self.kwargs)
         return bare - offset
 
     def changes(self, reference: Any) -> tuple[Tensor, Tensor]:
@@ -222,7 +224,8 @@ class SumTracker:
         live = pair[active.index(True)]
         slotted = tuple(Slot(0) if value is live else value for value in args)
         kept = live.clone()
-        return Weighted(kept, kept.detach(), operation, slotted, kwargs, places[active.index(False)])
+        fixed, region = places[active.index(False)], current_autocast(kept)
+        return Weighted(kept, kept.detach(), operation, slotted, kwargs, fixed, region)
 
     def _added(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Added | None:
         sign = _SIGNS.get(operation.name)
