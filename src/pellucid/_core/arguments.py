@@ -57,7 +57,9 @@ class Arguments:
     @classmethod
     def accept(cls, given: Any, examples: int) -> Arguments:
         """Take what a user passed as ``additional_forward_args``: nothing, one value or a tuple."""
-        values = () if given is None else given if isinstance(given, tuple) else (given,)
+        if given is None:
+            return cls((), ())
+        values = given if isinstance(given, tuple) else (given,)
         per_example = tuple(
             isinstance(value, Tensor) and value.dim() > 0 and value.shape[0] == examples for value in values
         )

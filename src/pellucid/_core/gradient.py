@@ -142,7 +142,7 @@ class Evaluator:
 
     def gradients_at_values(self) -> list[tuple[Tensor, ...]] | None:
         """Take gradients at the explained values in one pass, which needs no sums; ``None`` if it is too large."""
-        if not (self._fits() or self.limit.rows >= self.site.examples or self.limit.whole):
+        if not (self.limit.rows >= self.site.examples or self.limit.whole or self._fits()):
             return None
         try:
             found = self._whole_pass(Points(tuple([x.clone() for x in self.question.inputs])))
@@ -193,9 +193,12 @@ class Evaluator:
 
         chooses = tuple([_choice(target) for target in self.question.targets])
         found = self._differentiated(run, chooses, points, self.site.examples)
-        if self._plain is None and all(map(torch.equal, points.values, self.question.inputs)):
+        if self._plain is None and report.is_listened_to() and self._are_inputs(points.values):
             report.keep_outputs(found[0].output)
         return found
+
+    def _are_inputs(self, values: tuple[Tensor, ...]) -> bool:
+        return all(map(torch.equal, values, self.question.inputs))
 
     def _rows_pass(self, points: Points, examples: Tensor) -> tuple[Pass, ...]:
         """Evaluate copies of the chosen examples, copy after copy."""
@@ -325,14 +328,17 @@ def gradients_at_point(
 
     They may share memory with each other or with a tensor of the model's, so they are not given away as they are.
     """
-    with evaluating(question, None, differentiate) as evaluator, progress(False, "", None) as bar:
+    with borrowed(question.site.forward, question.inputs[0].device), progress(False, "", None) as bar:
+        evaluator = Evaluator(question, None, differentiate)
         found = evaluator.gradients_at_values()
-        if found is not None:
+        if found is None:
+            gradients = [WeightedSum(question.inputs) for _ in question.targets]
+            evaluator.point_gradients(gradients, Line.at(question.inputs), bar)
+            found = [g.sums for g in gradients]
+        else:
             bar.update(question.site.examples)
-            return found
-        gradients = [WeightedSum(question.inputs) for _ in question.targets]
-        evaluator.point_gradients(gradients, Line.at(question.inputs), bar)
-    return [g.sums for g in gradients]
+        evaluator.finish()
+    return found
 
 
 def _choice(target: Target) -> Choose:
