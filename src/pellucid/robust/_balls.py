@@ -70,6 +70,14 @@ class Ball:
         return self.steepest(gradients, free)
 
 
+def corner(center: Tensor, signs: Tensor, radius: float) -> Tensor:
+    """Farthest point in the directions of signs whose values lie within the radius, to the last bit of their dtype."""
+    base = center.double()
+    point = torch.add(base, signs, alpha=radius).to(center.dtype)
+    too_far = (point - base).abs() > radius  # in float64
+    return torch.where(too_far, torch.nextafter(point, center), point)
+
+
 def settle(points: Tensor, center: Tensor, radius: float, ball: Ball, box: Box) -> Tensor:
     """Move points that rounding left outside the ball inside it, to the last bit of the center's dtype.
 
