@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -321,20 +321,38 @@ def copies_stand_alone(question: Question, copies: tuple[Tensor, ...], outputs: 
         return evaluator.stand_alone(copies, outputs)
 
 
+class Summing(Reducer, Protocol):
+    """Sums what it takes in."""
+
+    @property
+    def sums(self) -> tuple[Tensor, ...]:
+        """The sums so far."""
+
+
 def gradients_at_point(
-    question: Question, differentiate: Differentiation = plain_gradients
+    question: Question,
+    differentiate: Differentiation = plain_gradients,
+    summing: Callable[[], Summing] | None = None,
 ) -> list[tuple[Tensor, ...]]:
     """Compute the gradient of each target at the explained values themselves, in float32 or wider.
 
     They may share memory with each other or with a tensor of the model's, so they are not given away as they are.
+
+    Args:
+        question: what is asked.
+        differentiate: how a pass is differentiated.
+        summing: makes what puts the gradients of several passes together; by default they are shaped as the values.
+
+    Returns:
+        The gradients, target by target.
     """
     with borrowed(question.site.forward, question.inputs[0].device), progress(False, "", None) as bar:
         evaluator = Evaluator(question, None, differentiate)
         found = evaluator.gradients_at_values()
         if found is None:
-            gradients = [WeightedSum(question.inputs) for _ in question.targets]
-            evaluator.point_gradients(gradients, Line.at(question.inputs), bar)
-            found = [g.sums for g in gradients]
+            sums = [WeightedSum(question.inputs) if summing is None else summing() for _ in question.targets]
+            evaluator.point_gradients(sums, Line.at(question.inputs), bar)
+            found = [each.sums for each in sums]
         else:
             bar.update(question.site.examples)
         evaluator.finish()

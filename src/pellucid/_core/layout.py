@@ -122,8 +122,9 @@ class Caught:
         return kept
 
     def kept(self) -> list[Tensor]:
-        """List every tensor that was kept, of all devices."""
-        return [tensor for found in self._shares.values() for _, floats in found for tensor in floats]
+        """List every tensor that was kept, of all devices, layer after layer."""
+        shares = sorted(self._shares.items(), key=lambda share: share[0][0])
+        return [tensor for _, found in shares for _, floats in found for tensor in floats]
 
     def collected(self, by_tensor: Mapping[int, Tensor] | None = None) -> tuple[tuple[Called, ...], tuple[Tensor, ...]]:
         """Give the calls and one tensor per tensor kept, layer after layer, with shares of the batch put together.
