@@ -68,6 +68,11 @@ class Evaluator:
 
     # -- values
 
+    @property
+    def knows_outputs(self) -> bool:
+        """Whether ``outputs`` need not be evaluated any more."""
+        return self._plain is not None
+
     def outputs(self) -> Tensor:
         """Evaluate the model's output at the inputs, on the batch as it was given."""
         if self._plain is None:
@@ -252,8 +257,10 @@ class Evaluator:
         return found
 
     def _known(self, examples: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Outputs and inputs of some examples."""
+        """Outputs and inputs of some examples, which are in order; all of them are not copied."""
         outputs = self.outputs()
+        if len(examples) == self.site.examples:
+            return outputs, self.question.inputs
         return outputs[examples.to(outputs.device)], tuple(x[examples.to(x.device)] for x in self.question.inputs)
 
     def _differentiated(self, run: Run, chooses: tuple[Choose, ...], points: Points, rows: int) -> tuple[Pass, ...]:

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from pellucid._core.report import notify
 from pellucid.errors import TrainingModeWarning, invalid_value
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 _SENSITIVE = (
     nn.modules.dropout._DropoutNd,  # noqa: SLF001  (the only common base of torch's dropouts)
@@ -63,6 +67,22 @@ class _Borrowed:
         for buffer in self._buffers:
             buffer.restore()
         restore_generators(self._states)
+
+
+def with_gradients(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Let a function run with gradients on and outside inference mode, whatever it is called in.
+
+    ``torch.inference_mode(False)`` does so too, and for a small model takes as long as a pass, also where it is off.
+    """
+
+    @functools.wraps(function)
+    def call(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        if torch.is_grad_enabled() and not torch.is_inference_mode_enabled():
+            return function(*args, **kwargs)
+        with torch.inference_mode(False):
+            return function(*args, **kwargs)
+
+    return call
 
 
 def modules_of(*functions: Any) -> list[nn.Module]:
