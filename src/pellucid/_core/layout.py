@@ -34,6 +34,8 @@ class Called:
     @classmethod
     def of(cls, layer: int, call: int, value: Any) -> Called:
         """Describe what flows in a call."""
+        if isinstance(value, Tensor):
+            return cls(layer, call, int(value.is_floating_point()), None)
         keys = None
         if isinstance(value, Mapping) and all(isinstance(v, Tensor) or not floats_in(v) for v in value.values()):
             keys = tuple(str(k) for k, v in value.items() if floats_in(v))
