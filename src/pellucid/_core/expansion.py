@@ -127,7 +127,7 @@ def compared(run: Callable[[], Result], output_of: Callable[[Result], Tensor], e
         _insist(run, error)
         first = next(iter(str(error).splitlines()), "")
         raise NotExpandableError(f"{type(error).__name__}: {first}") from error
-    if not agree(output_of(result)[-len(expected) :], expected):
+    if not agree(output_of(result)[-expected.shape[0] :], expected):
         raise NotExpandableError(AMONG_OTHERS)
     return result
 

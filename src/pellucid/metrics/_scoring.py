@@ -74,7 +74,7 @@ class _Table:
     def add(self, weights: Tensor, evaluated: Evaluated, examples: Tensor) -> None:
         """Take in a block."""
         (found,) = evaluated.changes
-        if found.shape[1] != len(examples):
+        if found.shape[1] != examples.shape[0]:
             raise no_score_each(len(examples))
         if found.shape == self._shape:  # a single block with everything
             self.values = found.to(wide(found.dtype))
@@ -148,7 +148,7 @@ class Given:
     @property
     def samples(self) -> int:
         """Number of points per example."""
-        return len(self.values[0])
+        return self.values[0].shape[0]
 
     def weights(self, samples: slice) -> Tensor:
         """One for each sample."""
@@ -156,5 +156,5 @@ class Given:
 
     def points(self, samples: slice, examples: Tensor) -> Points:
         """Points of some samples of the chosen examples."""
-        whole = len(examples) == self.values[0].shape[1]  # slices are views, rows by number are copies
+        whole = examples.shape[0] == self.values[0].shape[1]  # slices are views, rows by number are copies
         return Points(tuple(v[samples] if whole else v[samples][:, examples.to(v.device)] for v in self.values))

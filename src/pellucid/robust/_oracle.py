@@ -96,13 +96,13 @@ class Oracle:
 
     def _in_chunks(self, values: Values, examples: Tensor, run: Callable[[Values, Tensor], Any]) -> list[Any]:
         found: list[Any] = []
-        start = 0
-        while start < len(examples):
+        start, count = 0, examples.shape[0]
+        while start < count:
             self._check(examples)
-            rows = len(examples) if self.limit.whole else self.limit.rows
-            part = slice(start, min(start + rows, len(examples)))
+            rows = count if self.limit.whole else self.limit.rows
+            part = slice(start, min(start + rows, count))
             try:
-                if part == slice(0, len(examples)):
+                if part == slice(0, count):
                     return [run(values, examples)]
                 found.append(run(tuple(v[part] for v in values), examples[part]))
             except torch.OutOfMemoryError:
@@ -123,7 +123,7 @@ class Oracle:
             return self._pass(lent, examples)
 
         points = Points(tuple([v.clone() for v in values]))
-        if self.limit.fixed or len(examples) == self.site.examples:
+        if self.limit.fixed or examples.shape[0] == self.site.examples:
             (found,) = plain_gradients(run, (choose,), points)
         else:
             kept = KeptBytes(modules_of(self.site.forward))
@@ -137,7 +137,7 @@ class Oracle:
         return self._pass(tuple([v.clone() for v in values]), examples)
 
     def _pass(self, lent: Values, examples: Tensor) -> Tensor:
-        report.count(len(examples))
+        report.count(examples.shape[0])
         whole = self._is_whole(examples)
         output = self.site.run_whole(lent) if whole else self.site.run_rows(lent, examples, 1)
         return self.read(output, examples)

@@ -120,7 +120,7 @@ def accept_loss(loss_func: Any) -> Callable[..., Any] | None:
 
 
 def _as_they_are(losses: Tensor, examples: Tensor) -> Tensor:
-    return check_rows(losses, len(examples), "loss_func")
+    return check_rows(losses, examples.shape[0], "loss_func")
 
 
 def _users(loss_func: Callable[..., Any], target: Any, examples: int) -> Callable[[Any, Tensor], Tensor]:
@@ -130,10 +130,10 @@ def _users(loss_func: Callable[..., Any], target: Any, examples: int) -> Callabl
             target = target.clone()
 
     def read(output: Any, rows: Tensor) -> Tensor:
-        chosen = target
-        if len(rows) != examples and isinstance(target, Tensor) and target.dim() > 0 and len(target) == examples:
+        chosen, part = target, rows.shape[0] != examples
+        if part and isinstance(target, Tensor) and target.dim() > 0 and len(target) == examples:
             chosen = target[rows.to(target.device)]
-        elif len(rows) != examples and isinstance(target, list) and len(target) == examples:
+        elif part and isinstance(target, list) and len(target) == examples:
             chosen = [target[i] for i in rows.tolist()]
         found = loss_func(output, chosen)
         if not isinstance(found, Tensor) or not found.is_floating_point():
