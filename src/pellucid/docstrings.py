@@ -145,7 +145,9 @@ def documented(**own: str) -> Callable[[Function], Function]:
 
 def accept_flag(name: str, value: Any) -> None:
     """Check a truth value, for which 0 and 1 may stand."""
-    if not isinstance(value, bool | np.bool_) and not (isinstance(value, int) and value in {0, 1}):
+    if value is True or value is False:
+        return
+    if not isinstance(value, np.bool_) and not (isinstance(value, int) and value in {0, 1}):
         raise invalid_type(name, f"a {type(value).__name__}", "it is a yes or no", "True or False")
 
 

@@ -37,14 +37,14 @@ class Mixing(nn.Module):
         return self.after(self.site(self.before(x)))
 
 
-def whole_batches(model, stdev):
+def whole_batches(model, stdev, rows=ROWS):
     """The same samples, one of the whole batch after the other."""
-    path = RandomLine((X,), (ROWS,), (stdev,), tuple(draw_seeds(6, None, 5)))
+    path = RandomLine((X,), (rows,), (stdev,), tuple(draw_seeds(6, None, 5)))
     found = []
     for k in range(6):
         (end,), (start,), positions = path.ends(k, torch.arange(3))
         with torch.no_grad():
-            end, start = model.before(end), model.before(start)
+            end, start = model.before(end), model.before(start.expand_as(end))
         at = positions[:1].expand(3) if model.mixes == "after" else positions
         point = (start + at[:, None] * (end - start)).requires_grad_()
         (g,) = torch.autograd.grad(model.after(point)[:, 1].sum(), point)
@@ -80,6 +80,18 @@ def test_deep_lift_shap_of_models_that_mix_rows(mixes, cap):
     expected = [DeepLift(model.after).attribute(z, reference, 1) for reference in references]
     assert torch.allclose(found, torch.stack(expected).mean(0), atol=1e-12, rtol=0)
     assert torch.allclose((found.sum(1) + report.bypass).sum(), difference.sum(), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("mixes", MIXING)
+@pytest.mark.parametrize("count", [1, 2])
+def test_samples_that_begin_alike_are_carried_once(mixes, count):
+    model = seeded(1, lambda: Mixing(mixes))
+    with pellucid.recording(quiet=True):
+        found = LayerGradientShap(model, model.site).attribute(X, ROWS[:count], n_samples=6, target=1, seed=5)
+    assert torch.allclose(found, whole_batches(model, 0.0, ROWS[:count]), atol=1e-12, rtol=0)
+    if count == 1:
+        assert model.passes[:2] == [3, 3]
+        assert mixes != "nowhere" or model.passes[2:] == [18 + 3, 3]
 
 
 @pytest.mark.filterwarnings("ignore::pellucid.errors.SamplingWarning")

@@ -11,6 +11,7 @@ from torch import nn
 from pellucid import recording, shared
 from pellucid.errors import AttackWarning, ExpansionWarning
 from pellucid.robust import FGSM, PGD, Perturbation
+from pellucid.robust._balls import corner
 from tests.models import DOUBLE, GraphNet, TwoInputs, mlp
 
 
@@ -237,3 +238,19 @@ def test_a_perturbation_is_called():
     x, y = batch(2)
     assert torch.equal(FGSM(mlp())(x, 0.1, y), FGSM(mlp()).perturb(x, 0.1, y))
     assert math.isfinite(float(PGD(mlp())(x, 0.1, 0.1, 1, y).sum()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("radius", [0.1, 1 / 3, 3e-4])
+def test_corners_are_the_farthest_points_within_the_radius(dtype, radius):
+    generator = torch.Generator().manual_seed(0)
+    center = torch.randn(200, 5, generator=generator, dtype=torch.float64).to(dtype)
+    center[0], center[1] = 0, radius
+    signs = torch.randint(-1, 2, center.shape, generator=generator).to(dtype)
+    found = corner(center, signs, radius)
+    moves = signs != 0
+    assert found.dtype == dtype
+    assert torch.equal(found[~moves], center[~moves])
+    assert bool(((found.double() - center.double()).abs() <= radius).all())
+    beyond = torch.nextafter(found, signs * torch.inf)[moves]
+    assert bool(((beyond.double() - center.double()[moves]).abs() >= radius * (1 - 1e-15)).all())

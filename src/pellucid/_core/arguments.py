@@ -57,7 +57,9 @@ class Arguments:
     @classmethod
     def accept(cls, given: Any, examples: int) -> Arguments:
         """Take what a user passed as ``additional_forward_args``: nothing, one value or a tuple."""
-        values = () if given is None else given if isinstance(given, tuple) else (given,)
+        if given is None:
+            return cls((), ())
+        values = given if isinstance(given, tuple) else (given,)
         per_example = tuple(
             isinstance(value, Tensor) and value.dim() > 0 and value.shape[0] == examples for value in values
         )
@@ -69,6 +71,8 @@ class Arguments:
         The user's tensors are protected: the model gets a copy at first, and from then on only if
         it wrote into that copy.
         """
+        if not self.values:
+            return ()
         lent = []
         for i, value in enumerate(self.values):
             if isinstance(value, Tensor) and (i not in self._seen or i in self._written):
@@ -86,6 +90,8 @@ class Arguments:
 
     def rows(self, examples: Tensor, repeats: int) -> tuple[Any, ...]:
         """Arguments for ``repeats`` copies of the chosen examples, copy after copy."""
+        if not self.values:
+            return ()
         return tuple(
             repeat_rows(value, examples, repeats) if per_example else value
             for value, per_example in zip(self.whole(), self.per_example, strict=True)

@@ -98,14 +98,9 @@ class PlainGradients(ByValues):
     counted: bool = True
 
     def __call__(self, run: Run, chooses: tuple[Choose, ...], points: Points) -> tuple[Pass, ...]:
-        """Run once. A model that writes into its inputs gets copies of the leaves."""
+        """Run once, and again on copies where the model writes into its inputs."""
         leaves = tuple([v.detach().requires_grad_() for v in points.values])
-        try:
-            output = output_tensor(run(*[leaf.view_as(leaf) for leaf in leaves]))
-        except RuntimeError as error:
-            if not ("view" in str(error) and "in-place" in str(error)):
-                raise
-            output = output_tensor(run(*[leaf.clone() for leaf in leaves]))
+        output = output_tensor(_run_on(leaves, run))
         selected = [choose(output) for choose in chooses]
         if self.required and not selected[0].requires_grad:
             raise unconnected("the inputs")
@@ -122,6 +117,18 @@ def unconnected(place: str) -> Exception:
         f"nothing differentiable connects it with {place} (detach, no_grad, argmax, a detour through numpy)",
         "a function that is differentiable, or a perturbation method",
     )
+
+
+def _run_on(leaves: Values, run: Run) -> Any:
+    """Run on leaves themselves; a model that writes into its inputs or detaches them gets copies."""
+    try:
+        output = run(*leaves)
+        if all(leaf.requires_grad for leaf in leaves):
+            return output
+    except RuntimeError as error:
+        if not ("leaf" in str(error) and "in-place" in str(error)):
+            raise
+    return run(*[leaf.requires_grad_().clone() for leaf in leaves])
 
 
 def gradients_of(

@@ -97,7 +97,12 @@ def accept_inputs(inputs: Any, any_values: bool = False, integers: bool = False)
         _check_input(name, value, any_values or integers)
         if not any_values:
             check_finite(name, value)
-    sizes = [value.shape[0] for value in tensors]
+    if len(tensors) > 1:
+        _check_rows([value.shape[0] for value in tensors])
+    return tuple([_own(value) for value in tensors])
+
+
+def _check_rows(sizes: list[int]) -> None:
     if len(set(sizes)) != 1:
         raise invalid_value(
             "inputs",
@@ -105,7 +110,6 @@ def accept_inputs(inputs: Any, any_values: bool = False, integers: bool = False)
             "row i of every tensor belongs to example i",
             "tensors with the same first dimension",
         )
-    return tuple(_own(value) for value in tensors)
 
 
 def _check_input(name: str, value: Any, any_dtype: bool) -> None:

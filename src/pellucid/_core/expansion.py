@@ -127,7 +127,7 @@ def compared(run: Callable[[], Result], output_of: Callable[[Result], Tensor], e
         _insist(run, error)
         first = next(iter(str(error).splitlines()), "")
         raise NotExpandableError(f"{type(error).__name__}: {first}") from error
-    if not agree(output_of(result)[-len(expected) :], expected):
+    if not agree(output_of(result)[-expected.shape[0] :], expected):
         raise NotExpandableError(AMONG_OTHERS)
     return result
 
@@ -171,13 +171,18 @@ def agree(found: Tensor, expected: Tensor) -> bool:
     found, expected = found.to(wide(found.dtype)), expected.to(wide(expected.dtype))
     if not expected.numel():
         return True
-    scale = float(expected.abs().amax())
-    if float((found - expected).abs().amax()) <= scale * eps**0.6 + eps < math.inf:
+    scale = largest(expected)
+    if largest(found - expected) <= scale * eps**0.6 + eps < math.inf:
         return True
     if not math.isfinite(scale):
         finite = expected[expected.isfinite()]
-        scale = float(finite.abs().amax()) if finite.numel() else 0.0
+        scale = largest(finite) if finite.numel() else 0.0
     return bool(torch.allclose(found, expected, rtol=0.0, atol=scale * eps**0.6 + eps, equal_nan=True))
+
+
+def largest(values: Tensor) -> float:
+    """Give the largest magnitude of some values."""
+    return float(torch.linalg.vector_norm(values, math.inf))
 
 
 def appended(*rows: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -87,6 +87,11 @@ class Evaluator:
 
     # -- values
 
+    @property
+    def knows_outputs(self) -> bool:
+        """Whether ``outputs`` need not be evaluated any more."""
+        return self._plain is not None
+
     def outputs(self) -> Tensor:
         """Evaluate the model's output at the inputs, on the batch as it was given."""
         if self._plain is None:
@@ -112,9 +117,9 @@ class Evaluator:
 
     def _run_rows(self, values: tuple[Tensor, ...], examples: Tensor) -> Tensor:
         """Evaluate copies of the chosen examples, copy after copy."""
-        count = len(values[0])
+        count = values[0].shape[0]
         report.count(count)
-        repeats = count // len(examples)
+        repeats = count // examples.shape[0]
         return run_plain(lambda lent: output_tensor(self.site.run_rows(lent, examples, repeats)), values).detach()
 
     def stands_beside(self, others: tuple[Tensor, ...], examples: Tensor) -> bool:
@@ -161,7 +166,7 @@ class Evaluator:
 
     def gradients_at_values(self) -> list[tuple[Tensor, ...]] | None:
         """Take gradients at the explained values in one pass, which needs no sums; ``None`` if it is too large."""
-        if not (self._fits() or self.limit.rows >= self.site.examples or self.limit.whole):
+        if not (self.limit.rows >= self.site.examples or self.limit.whole or self._fits()):
             return None
         try:
             found = self._whole_pass(Points(tuple([x.clone() for x in self.question.inputs])))
@@ -183,21 +188,22 @@ class Evaluator:
             chosen: examples to evaluate, all by default.
         """
         chosen = self.all if chosen is None else chosen
-        self._measuring = self.differentiate.counted and path.samples * len(chosen) > self.limit.rows
-        blocks = run_blocks(self.limit, path.samples, len(chosen), lambda block: self._block(path, block, chosen))
+        samples, count = path.samples, chosen.shape[0]
+        self._measuring = self.differentiate.counted and samples * count > self.limit.rows
+        blocks = run_blocks(self.limit, samples, count, lambda block: self._block(path, block, _some(chosen, block)))
         for block, found in blocks:
             for reducer, evaluated in zip(reducers, found, strict=True):
-                reducer.add(path.weights(block.samples), evaluated, chosen[block.examples])
+                reducer.add(path.weights(block.samples), evaluated, _some(chosen, block))
             bar.update(block.shape[0] * block.shape[1])
 
-    def _block(self, path: Path, block: Block, chosen: Tensor) -> list[Evaluated]:
+    def _block(self, path: Path, block: Block, examples: Tensor) -> list[Evaluated]:
         """Evaluate a block for each target; everything is shaped (samples, examples, ...)."""
-        examples = chosen[block.examples]
-        if self.limit.whole or (block.shape[0] == 1 and len(examples) == self.site.examples):
+        every = examples.shape[0] == self.site.examples
+        if self.limit.whole or (block.shape[0] == 1 and every):
             points = path.points(block.samples, self.all)
             found = self._whole_pass(_each(lambda v: v[0], points))
             evaluated = [Evaluated(points, _unflat(f.gradients, 1), _unflat(f.changes, 1)) for f in found]
-            return evaluated if len(examples) == self.site.examples else [e.of(examples) for e in evaluated]
+            return evaluated if every else [e.of(examples) for e in evaluated]
         points = path.points(block.samples, examples)
         known = self._compared.covers(examples, block.shape[0] * block.shape[1])
         run = self._rows_pass if known else self._compared_pass
@@ -212,14 +218,16 @@ class Evaluator:
 
         chooses = tuple([_choice(target) for target in self.question.targets])
         found = self._differentiated(run, chooses, points, self.site.examples)
-        wanted = self._plain is None and report.is_listened_to()
-        if wanted and all(map(torch.equal, points.values, self.question.inputs)):
+        if self._plain is None and report.is_listened_to() and self._are_inputs(points.values):
             report.keep_outputs(found[0].output)
         return found
 
+    def _are_inputs(self, values: tuple[Tensor, ...]) -> bool:
+        return all(map(torch.equal, values, self.question.inputs))
+
     def _rows_pass(self, points: Points, examples: Tensor) -> tuple[Pass, ...]:
         """Evaluate copies of the chosen examples, copy after copy."""
-        count, repeats = points.values[0].shape[0], points.values[0].shape[0] // len(examples)
+        count, repeats = points.values[0].shape[0], points.values[0].shape[0] // examples.shape[0]
 
         def run(*lent: Tensor) -> Any:
             report.count(count)
@@ -234,7 +242,7 @@ class Evaluator:
         The copy lies between the ends of a path: at a baseline a model may give the same whatever is beside it.
         """
         require_rows(self.outputs(), self.site.examples)
-        rows, count = len(points.values[0]), len(examples)
+        rows, count = points.values[0].shape[0], examples.shape[0]
         copy = 3 * (rows // count - 1) // 4
         inner = slice(copy * count, (copy + 1) * count)
         compare = self._compared_within if isinstance(self.differentiate, WITHOUT_BOOKS) else self._compared_apart
@@ -245,12 +253,12 @@ class Evaluator:
     def _compared_within(self, points: Points, examples: Tensor, inner: slice) -> tuple[Pass, ...]:
         """The inputs are the last copy of the pass itself."""
         known, anchor = self._known(examples)
-        there = all(torch.equal(v[-len(x) :], x) for v, x in zip(points.values, anchor, strict=True))
+        there = all(torch.equal(v[-x.shape[0] :], x) for v, x in zip(points.values, anchor, strict=True))
         anchored = points if there else Points(appended(points.values, anchor))
         passes = compared(lambda: self._rows_pass(anchored, examples), lambda passes: passes[0].output, known)
         values, among = tuple(v[inner] for v in points.values), passes[0].output[inner]
         compared(lambda: self._run_rows(values, examples), lambda output: output, among)
-        return tuple(f.first(len(points.values[0])) for f in passes)
+        return tuple([f.first(points.values[0].shape[0]) for f in passes])
 
     def _compared_apart(self, points: Points, examples: Tensor, inner: slice) -> tuple[Pass, ...]:
         """The inputs have a pass of their own: rules keep books of theirs, and layers' values have no copies of them.
@@ -270,8 +278,10 @@ class Evaluator:
         )
 
     def _known(self, examples: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Outputs and inputs of some examples."""
+        """Outputs and inputs of some examples, which are in order; all of them are not copied."""
         outputs = self.outputs()
+        if examples.shape[0] == self.site.examples:
+            return outputs, self.question.inputs
         return outputs[examples.to(outputs.device)], tuple(x[examples.to(x.device)] for x in self.question.inputs)
 
     def _differentiated(self, run: Run, chooses: tuple[Choose, ...], points: Points, rows: int) -> tuple[Pass, ...]:
@@ -360,21 +370,42 @@ def copies_stand_alone(question: Question, copies: tuple[Tensor, ...], outputs: 
         return evaluator.stand_alone(copies, outputs)
 
 
+class Summing(Reducer, Protocol):
+    """Sums what it takes in."""
+
+    @property
+    def sums(self) -> tuple[Tensor, ...]:
+        """The sums so far."""
+
+
 def gradients_at_point(
-    question: Question, differentiate: Differentiation = plain_gradients
+    question: Question,
+    differentiate: Differentiation = plain_gradients,
+    summing: Callable[[], Summing] | None = None,
 ) -> list[tuple[Tensor, ...]]:
     """Compute the gradient of each target at the explained values themselves, in float32 or wider.
 
     They may share memory with each other or with a tensor of the model's, so they are not given away as they are.
+
+    Args:
+        question: what is asked.
+        differentiate: how a pass is differentiated.
+        summing: makes what puts the gradients of several passes together; by default they are shaped as the values.
+
+    Returns:
+        The gradients, target by target.
     """
-    with evaluating(question, None, differentiate) as evaluator, progress(False, "", None) as bar:
+    with borrowed(question.site.forward, question.inputs[0].device), progress(False, "", None) as bar:
+        evaluator = Evaluator(question, None, differentiate)
         found = evaluator.gradients_at_values()
-        if found is not None:
+        if found is None:
+            sums = [WeightedSum(question.inputs) if summing is None else summing() for _ in question.targets]
+            evaluator.point_gradients(sums, Line.at(question.inputs), bar)
+            found = [each.sums for each in sums]
+        else:
             bar.update(question.site.examples)
-            return found
-        gradients = [WeightedSum(question.inputs) for _ in question.targets]
-        evaluator.point_gradients(gradients, Line.at(question.inputs), bar)
-    return [g.sums for g in gradients]
+        evaluator.finish()
+    return found
 
 
 def _choice(target: Target) -> Choose:
@@ -395,4 +426,9 @@ def _each(change: Callable[[Tensor], Tensor], points: Points) -> Points:
 
 
 def _unflat(values: tuple[Tensor, ...], repeats: int) -> tuple[Tensor, ...]:
-    return tuple(v.reshape(repeats, len(v) // repeats, *v.shape[1:]) for v in values)
+    return tuple([v.reshape(repeats, v.shape[0] // repeats, *v.shape[1:]) for v in values])
+
+
+def _some(chosen: Tensor, block: Block) -> Tensor:
+    """Examples of a block; where that is all of them, slicing would cost as much as a check."""
+    return chosen if block.shape[1] == chosen.shape[0] else chosen[block.examples]

@@ -19,12 +19,11 @@ from torch import Tensor
 
 from pellucid._core.differentiation import Choose, Pass, Run, Values, check_all_used, gradients_of, shaken, unconnected
 from pellucid._core.expansion import NotExpandableError, agree, run_plain
-from pellucid._core.gradient import evaluating
+from pellucid._core.gradient import gradients_at_point
 from pellucid._core.layout import Called, Caught, Wanted
 from pellucid._core.neuron import Neuron, neuron_values
 from pellucid._core.output import output_tensor
-from pellucid._core.path import Line, Points
-from pellucid._core.progress import progress
+from pellucid._core.path import Points
 from pellucid._core.reducers import FoundSum
 from pellucid._core.site import Question, check_results
 from pellucid._core.structure import floats_in, with_floats
@@ -62,23 +61,23 @@ class AtLayer:
         return self.wanted.names(self.calls)
 
     def __call__(self, run: Run, chooses: tuple[Choose, ...], points: Points) -> tuple[Pass, ...]:
-        """Run once and differentiate by what flows at the layer."""
+        """Run once and differentiate by what flows at the layer; the model may write into the points."""
         place = self.wanted.place
         caught = Caught(place, _Links(bool(place.device_ids)))
         with tapped(place, lambda layer, value: _onwards(value, _cut(caught, layer, value))):
-            output = output_tensor(run(*(v.clone() for v in points.values)))
+            output = output_tensor(run(*points.values))
         self.calls, values = caught.collected()
         leaves = tuple(caught.kept())
         found = gradients_of([choose(output) for choose in chooses], leaves, self.grad_kwargs)
-        rows = len(points.values[0])
-        self.multiples = tuple(_multiple(v, rows) for v in values)
-        self.dtypes = tuple(v.dtype for v in values)
+        rows = points.values[0].shape[0]
+        self.multiples = tuple([_multiple(v, rows) for v in values])
+        self.dtypes = tuple([v.dtype for v in values])
         _check_divisible(self.multiples, rows, self.examples)
         extra = _by_row([v.detach() for v in values], rows) if self.values else ()
         passes = []
         for gradients, used in found:
             parts = _by_row(_replaced(caught, leaves, gradients), rows)
-            passes.append(Pass(output.detach(), (*parts, *extra), _in_order(caught, leaves, used)))
+            passes.append(Pass(output.detach(), (*parts, *extra), _in_order(caught, used)))
         return tuple(passes)
 
     def elsewhere(self, run: Run, values: Values, number: int) -> Tensor | None:
@@ -113,7 +112,8 @@ def gradients_at_layer(
     Args:
         asked: about the inputs.
         wanted: the layers, and how results are wanted.
-        combine: from gradients and values (none if they are not needed), one per tensor as they flow, to attributions.
+        combine: from gradients and values (none if they are not needed), one per tensor as they flow, to attributions
+            in memory of their own: what it is given may share some with the model.
         grad_kwargs: see ``AtLayer``.
         values: whether the values are needed.
 
@@ -121,13 +121,11 @@ def gradients_at_layer(
         The attributions, one per target stacked if there are several.
     """
     at_layer = AtLayer(wanted, asked.site.examples, grad_kwargs, values)
-    sums = [FoundSum(asked.site.examples) for _ in asked.targets]
-    with evaluating(asked, None, at_layer) as evaluator, progress(False, "", None) as bar:
-        evaluator.point_gradients(sums, Line.at(asked.inputs), bar)
+    found = gradients_at_point(asked, at_layer, lambda: FoundSum(asked.site.examples))
     count = len(at_layer.multiples)
     results = []
-    for found in sums:
-        natural = at_layer.natural(found.sums)
+    for gradients in found:
+        natural = at_layer.natural(gradients)
         results.append(at_layer.structured(combine(natural[:count], natural[count:])))
     return asked.stacked(results)
 
@@ -191,7 +189,7 @@ class Conducted:
             conducted = [g * speeds[id(leaf)] for leaf, g in zip(leaves, gradients, strict=False)]
             parts = _by_row(_replaced(caught, leaves, conducted), rows)
             beside = tangents.beside(values, gradients[len(leaves) :])
-            influential = _in_order(caught, leaves, frozenset(i for i in used if i < len(leaves)))
+            influential = _in_order(caught, frozenset(i for i in used if i < len(leaves)))
             passes.append(Pass(output.detach(), (*parts, beside), influential, working=tangents.largest))
         return tuple(passes)
 
@@ -313,21 +311,22 @@ def _unchanged(_: object) -> None:
 
 
 def _replaced(caught: Caught, leaves: Sequence[Tensor], new: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Give one result per tensor of the layer, in their order."""
+    """Give one result per tensor of the layer, in their order, which is that of the leaves on a single device."""
+    if not caught.place.device_ids:
+        return tuple(new[: len(leaves)])
     return caught.collected({id(leaf): value for leaf, value in zip(leaves, new, strict=False)})[1]
 
 
-def _in_order(caught: Caught, leaves: Sequence[Tensor], used: frozenset[int]) -> frozenset[int]:
+def _in_order(caught: Caught, used: frozenset[int]) -> frozenset[int]:
     """Turn numbers of leaves into numbers of the layer's tensors; on several devices they count as one."""
-    tensors = caught.collected()[1]
-    if caught.place.device_ids:
-        return frozenset(range(len(tensors))) if used else frozenset()
-    marks = {id(leaves[i]) for i in used}
-    return frozenset(i for i, tensor in enumerate(tensors) if id(tensor) in marks)
+    if not caught.place.device_ids:
+        return used
+    return frozenset(range(len(caught.collected()[1]))) if used else frozenset()
 
 
 def _multiple(tensor: Tensor, rows: int) -> int:
-    return len(tensor) // rows if tensor.dim() and len(tensor) % rows == 0 else 0
+    length = tensor.shape[0] if tensor.dim() else 0
+    return length // rows if length % rows == 0 else 0
 
 
 def _check_divisible(multiples: Sequence[int], rows: int, examples: int) -> None:
@@ -337,11 +336,10 @@ def _check_divisible(multiples: Sequence[int], rows: int, examples: int) -> None
 
 def _by_row(tensors: Sequence[Tensor], rows: int) -> tuple[Tensor, ...]:
     """Give tensors one row per row of the pass."""
-    return tuple(
-        t.reshape(rows, len(t) // rows, *t.shape[1:])
-        if _multiple(t, rows) > 1
-        else t
-        if _multiple(t, rows)
-        else t.unsqueeze(0)
-        for t in tensors
-    )
+    return tuple([_one_row(t, _multiple(t, rows)) for t in tensors])
+
+
+def _one_row(tensor: Tensor, multiple: int) -> Tensor:
+    if multiple > 1:
+        return tensor.reshape(tensor.shape[0] // multiple, multiple, *tensor.shape[1:])
+    return tensor if multiple else tensor.unsqueeze(0)

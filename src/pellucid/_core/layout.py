@@ -34,6 +34,8 @@ class Called:
     @classmethod
     def of(cls, layer: int, call: int, value: Any) -> Called:
         """Describe what flows in a call."""
+        if isinstance(value, Tensor):
+            return cls(layer, call, int(value.is_floating_point()), None)
         keys = None
         if isinstance(value, Mapping) and all(isinstance(v, Tensor) or not floats_in(v) for v in value.values()):
             keys = tuple(str(k) for k, v in value.items() if floats_in(v))
@@ -122,8 +124,9 @@ class Caught:
         return kept
 
     def kept(self) -> list[Tensor]:
-        """List every tensor that was kept, of all devices."""
-        return [tensor for found in self._shares.values() for _, floats in found for tensor in floats]
+        """List every tensor that was kept, of all devices, layer after layer."""
+        shares = sorted(self._shares.items(), key=lambda share: share[0][0])
+        return [tensor for _, found in shares for _, floats in found for tensor in floats]
 
     def collected(self, by_tensor: Mapping[int, Tensor] | None = None) -> tuple[tuple[Called, ...], tuple[Tensor, ...]]:
         """Give the calls and one tensor per tensor kept, layer after layer, with shares of the batch put together.

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from pellucid._core.report import notify
 from pellucid.errors import TrainingModeWarning, invalid_value
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 _SENSITIVE = (
     nn.modules.dropout._DropoutNd,  # noqa: SLF001  (the only common base of torch's dropouts)
@@ -27,24 +30,59 @@ _SENSITIVE = (
 )
 
 
-@contextmanager
-def borrowed(forward: Any, device: torch.device, *others: Any) -> Iterator[None]:
+def borrowed(forward: Any, device: torch.device, *others: Any) -> AbstractContextManager[None]:
     """Run a block in which the function may be evaluated with gradients, and leave no trace of it.
 
     Args:
         forward: the user's function; modules are looked for in it.
         device: where the inputs live; its generator is restored, as is the CPU's.
         *others: further functions of the user's that are evaluated, such as a loss.
+
+    Returns:
+        A context manager for one block.
     """
-    buffers = _look_over(modules_of(forward, *others))
-    states = generator_states(device)
-    try:
-        with torch.inference_mode(False):  # which also turns gradients on, whatever was chosen around it
-            yield
-    finally:
-        for buffer in buffers:
+    return _Borrowed((forward, *others), device)
+
+
+class _Borrowed:
+    """What a block has to put back; a class, since for a small model a generator would take as long as a layer."""
+
+    def __init__(self, functions: tuple[Any, ...], device: torch.device) -> None:
+        self._functions = functions
+        self._device = device
+        self._mode: torch.inference_mode | None = None
+
+    def __enter__(self) -> None:
+        self._buffers = _look_over(modules_of(*self._functions))
+        self._states = generator_states(self._device)
+        if torch.is_inference_mode_enabled() or not torch.is_grad_enabled():
+            self._mode = torch.inference_mode(False)  # which also turns gradients on
+            self._mode.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        if self._mode is not None:
+            self._mode.__exit__(*error)
+        elif not torch.is_grad_enabled():  # the function has switched them off
+            torch.set_grad_enabled(True)
+        for buffer in self._buffers:
             buffer.restore()
-        restore_generators(states)
+        restore_generators(self._states)
+
+
+def with_gradients(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Let a function run with gradients on and outside inference mode, whatever it is called in.
+
+    ``torch.inference_mode(False)`` does so too, and for a small model takes as long as a pass, also where it is off.
+    """
+
+    @functools.wraps(function)
+    def call(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        if torch.is_grad_enabled() and not torch.is_inference_mode_enabled():
+            return function(*args, **kwargs)
+        with torch.inference_mode(False):
+            return function(*args, **kwargs)
+
+    return call
 
 
 def modules_of(*functions: Any) -> list[nn.Module]:
@@ -149,7 +187,7 @@ class _Buffer:
 
 def generator_states(*devices: torch.device) -> dict[str, Tensor]:
     """Take the states of torch's generators: the CPU's, and those of the accelerators among the devices."""
-    states = {"cpu": torch.get_rng_state()}
+    states = {"cpu": torch.default_generator.get_state()}
     for device in devices:
         if device.type == "cuda":
             states[str(device)] = torch.cuda.get_rng_state(device)
@@ -160,7 +198,8 @@ def restore_generators(states: dict[str, Tensor]) -> None:
     """Put generators back where they have moved; those that have not are left to other threads."""
     for name, state in states.items():
         if name == "cpu":
-            if state.numpy().tobytes() != torch.get_rng_state().numpy().tobytes():  # quicker than torch.equal
+            now = torch.default_generator.get_state()
+            if state.numpy().tobytes() != now.numpy().tobytes():  # quicker than torch.equal
                 torch.set_rng_state(state)
         elif not torch.equal(state, torch.cuda.get_rng_state(name)):
             torch.cuda.set_rng_state(state, name)

@@ -160,7 +160,7 @@ class RandomLine:
 
     def points(self, samples: slice, examples: Tensor) -> Points:
         """Random points of some samples of the chosen examples, with their displacements."""
-        return _between(*self.drawn(samples, examples), self.inputs)
+        return _between(self.drawn(samples, examples), self.inputs)
 
     def drawn(self, samples: slice, examples: Tensor) -> _Drawn:
         """Noisy inputs, baseline rows and positions of some samples, each of shape (samples or 1, examples, ...)."""
@@ -169,15 +169,19 @@ class RandomLine:
         every = examples.shape[0] == self.inputs[0].shape[0]
         at = [(d.rows, d.positions) if every else (d.rows[examples], d.positions[examples]) for d in draws]
         rows, positions = (torch.stack(parts) for parts in zip(*at, strict=True))
-        ends, starts = [], []
-        for i, (x, base) in enumerate(zip(self.inputs, self.distributions, strict=True)):
+        ends = []
+        for i, x in enumerate(self.inputs):
             end = _chosen(x, examples).to(wide(x.dtype)).unsqueeze(0)
             noises = [n if every or n is None else n[examples.to(n.device)] for n in (d.noises[i] for d in draws)]
             if noises[0] is not None:
                 end = end + torch.stack([n for n in noises if n is not None])
             ends.append(end)
-            starts.append((base[None] if len(base) == 1 else base[rows.to(base.device)]).to(end.dtype))
-        return _Drawn(tuple(ends), tuple(starts), positions)
+        return _Drawn(tuple(ends), self.starts(rows), positions, rows)
+
+    def starts(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Rows of the baselines, shape (samples or 1, examples, ...), in float32 or wider."""
+        pairs = zip(self.inputs, self.distributions, strict=True)
+        return tuple([(b[None] if len(b) == 1 else b[rows.to(b.device)]).to(wide(x.dtype)) for x, b in pairs])
 
     def _draw(self, sample: int, generator: torch.Generator | None = None) -> _Draw:
         """Draw for the whole batch; the last draw is kept, since chunks may share it."""
@@ -229,7 +233,7 @@ class MappedLine:
 
     def points(self, samples: slice, examples: Tensor) -> Points:
         """Random points of some samples of the chosen examples, with their displacements."""
-        return _between(*self._drawn(samples, examples), self.at_inputs)
+        return _between(self._drawn(samples, examples), self.at_inputs)
 
     def _drawn(self, samples: slice, examples: Tensor) -> _Drawn:
         """Ends, starts and positions of some samples of the chosen examples; the last are kept, as chunks may share."""
@@ -242,13 +246,18 @@ class MappedLine:
         if len(examples) == every or len(self.at_inputs[0]) != every:
             return drawn
         ends, starts = (tuple(v[:, examples.to(v.device)] for v in part) for part in (drawn.ends, drawn.starts))
-        return _Drawn(ends, starts, drawn.positions[:, examples.cpu()])
+        return _Drawn(ends, starts, drawn.positions[:, examples.cpu()], drawn.rows)
 
     def _carried(self, samples: range, together: bool) -> _Drawn:
-        """Draw some samples for the whole batch, and carry their ends to where the line is."""
+        """Draw some samples for the whole batch, and carry their ends to where the line is.
+
+        Samples that begin at the same baselines are carried once.
+        """
         every = torch.arange(len(self.line.inputs[0]))
         drawn = self.line.drawn(slice(samples.start, samples.stop), every)
-        starts = self.become(self._whole(drawn.starts, len(samples)))
+        distinct, place = torch.unique(drawn.rows, dim=0, return_inverse=True)
+        starts = self.become(self._whole(self.line.starts(distinct), len(distinct)))
+        starts = tuple(v[place.to(v.device)] for v in starts)
         ends = tuple(x.expand(len(samples), *x.shape) for x in self.at_inputs)
         if any(self.line.stdevs):
             ends = self.become(self._whole(drawn.ends, len(samples)))
@@ -258,7 +267,7 @@ class MappedLine:
         elif together:
             positions = positions[:, :1].expand_as(positions)
         wider = [tuple(v.to(wide(v.dtype)) for v in part) for part in (ends, starts)]
-        return _Drawn(wider[0], wider[1], positions)
+        return _Drawn(wider[0], wider[1], positions, drawn.rows)
 
     def _whole(self, values: tuple[Tensor, ...], samples: int) -> tuple[Tensor, ...]:
         """Give values of some samples for the whole batch the shape and the dtypes of inputs."""
@@ -266,25 +275,24 @@ class MappedLine:
         return tuple(v.expand(samples, *x.shape).to(x.dtype) for v, x in pairs)
 
 
-def _between(
-    ends: tuple[Tensor, ...], starts: tuple[Tensor, ...], positions: Tensor, like: tuple[Tensor, ...]
-) -> Points:
+def _between(drawn: _Drawn, like: tuple[Tensor, ...]) -> Points:
     """Points at positions between starts and ends, with their displacements, in the dtypes of some tensors."""
     values, displacements = [], []
-    for x, end, start in zip(like, ends, starts, strict=True):
+    for x, end, start in zip(like, drawn.ends, drawn.starts, strict=True):
         difference = end - start
-        difference = difference.expand(len(positions), *difference.shape[1:])
-        values.append((start + per_row(positions, difference) * difference).to(x.dtype))
+        difference = difference.expand(drawn.positions.shape[0], *difference.shape[1:])
+        values.append((start + per_row(drawn.positions, difference) * difference).to(x.dtype))
         displacements.append(difference)
     return Points(tuple(values), tuple(displacements))
 
 
 class _Drawn(NamedTuple):
-    """Ends and starts of random lines, and the positions on them."""
+    """Ends and starts of random lines, the positions on them, and which rows of the baselines they start at."""
 
     ends: tuple[Tensor, ...]
     starts: tuple[Tensor, ...]
     positions: Tensor
+    rows: Tensor
 
 
 class _Draw(NamedTuple):

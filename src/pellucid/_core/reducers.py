@@ -134,8 +134,11 @@ class Moments:
         self.means: tuple[Tensor, ...] = ()
         self._squares: tuple[Tensor, ...] = ()
         self._inputs = inputs
-        with torch.inference_mode(False):
-            self._counts = torch.zeros(inputs[0].shape[0], dtype=torch.float64)
+        self._examples = inputs[0].shape[0]
+        self._alike = 0
+        """Samples of every example, as long as these are equally many."""
+        self._counts: Tensor | None = None
+        """Samples of each example from then on."""
 
     def add(self, weights: Tensor, evaluated: Evaluated, examples: Tensor) -> None:
         """Take in a block; weights are equal."""
@@ -143,13 +146,16 @@ class Moments:
         if self.multiply:
             values = [v * d.to(v.dtype) for v, d in zip(values, evaluated.points.displacements, strict=True)]
         new = weights.shape[0]
-        if not self.means and examples.shape[0] == self._counts.shape[0]:  # nothing to merge with
+        if not self.means and examples.shape[0] == self._examples:  # nothing to merge with
             self.means = tuple([v.mean(0) for v in values])
             self._squares = tuple([(v - m).square_().sum(0) for v, m in zip(values, self.means, strict=True)])
-            self._counts += new
+            self._alike = new
             return
         if not self.means:
             self.means, self._squares = WeightedSum(self._inputs).sums, WeightedSum(self._inputs).sums
+        if self._counts is None:
+            with torch.inference_mode(False):
+                self._counts = torch.full((self._examples,), self._alike, dtype=torch.float64)
         before = self._counts[examples]
         for mean, squares, value in zip(self.means, self._squares, values, strict=True):
             at = examples.to(value.device)
@@ -162,11 +168,15 @@ class Moments:
 
     def variances(self) -> tuple[Tensor, ...]:
         """Population variance of the samples; never negative, since squares of deviations are summed."""
-        return tuple(s / float(self._counts.min()) for s in self._squares)
+        return tuple(s / self._fewest() for s in self._squares)
+
+    def _fewest(self) -> float:
+        """Samples of the example that has fewest."""
+        return self._alike if self._counts is None else float(self._counts.min())
 
     def standard_errors(self) -> tuple[Tensor, ...] | None:
         """Standard error of each mean, ``None`` after fewer than two samples."""
-        n = float(self._counts.min())
+        n = self._fewest()
         if n < 2:
             return None
         return tuple((s / (n - 1) / n).sqrt() for s in self._squares)

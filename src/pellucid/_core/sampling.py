@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor
 
 from pellucid._core.report import notify
-from pellucid._core.structure import all_finite
 from pellucid.errors import SamplingWarning
 
 NOISY = 0.25
@@ -16,17 +18,20 @@ WANTED = 0.1
 
 def relative_error(means: tuple[Tensor, ...], errors: tuple[Tensor, ...]) -> float:
     """Compute the root of the summed squared standard errors over that of the summed squared estimates."""
-    noise = sum(float(e.double().square().sum()) for e in errors)
-    signal = sum(float(m.double().square().sum()) for m in means)
-    return (noise / signal) ** 0.5 if signal > 0 else 0.0
+    noise, signal = _size(errors), _size(means)
+    return noise / signal if signal > 0 else 0.0
+
+
+def _size(tensors: tuple[Tensor, ...]) -> float:
+    return math.hypot(*[float(torch.linalg.vector_norm(t, dtype=torch.float64)) for t in tensors])
 
 
 def warn_if_noisy(name: str, means: tuple[Tensor, ...], errors: tuple[Tensor, ...] | None, samples: int) -> None:
     """Warn if standard errors are large beside the estimates, and say how many samples would do."""
-    if errors is None or not all(map(all_finite, errors)):
+    if errors is None:
         return
     relative = relative_error(means, errors)
-    if relative > NOISY:
+    if NOISY < relative < math.inf:
         enough = int(samples * (relative / WANTED) ** 2) + 1
         notify(
             SamplingWarning,

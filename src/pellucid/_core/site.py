@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -81,7 +80,7 @@ class InputSite:
 
     divisible = True
 
-    @cached_property
+    @property
     def examples(self) -> int:
         """Number of examples N."""
         return self.values[0].shape[0]

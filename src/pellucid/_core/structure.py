@@ -101,6 +101,8 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 
 def floats_in(value: Any) -> list[Tensor]:
     """List the floating-point tensors of a nested value, in their order."""
+    if isinstance(value, Tensor):
+        return [value] if value.is_floating_point() else []
     return [tensor for tensor in tensors_in(value) if tensor.is_floating_point()]
 
 

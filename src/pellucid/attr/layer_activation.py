@@ -141,5 +141,8 @@ class LayerGradientXActivation(LayerAttribution):
         return gradients_at_layer(asked, wanted, self._combined, options, self._multiply_by_inputs)
 
     def _combined(self, gradients: Sequence[Tensor], values: Sequence[Tensor]) -> list[Tensor]:
-        found = [g * z for g, z in zip(gradients, values, strict=True)] if self._multiply_by_inputs else list(gradients)
+        if self._multiply_by_inputs:
+            found = [g * z for g, z in zip(gradients, values, strict=True)]
+        else:
+            found = [g.clone() for g in gradients]
         return [f.to(torch.device("cpu")) for f in found] if self.memory_efficient else found

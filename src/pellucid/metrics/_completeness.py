@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pellucid._core.combine import total
 from pellucid._core.door import accept_question
+from pellucid._core.model import with_gradients
 from pellucid.docstrings import documented
 from pellucid.metrics._asked import accept
 from pellucid.typing import BaselineLike, ForwardFunction, TargetLike, Tensors
 
 
-@torch.inference_mode(False)
+@with_gradients
 @documented()
 def completeness(
     model: ForwardFunction,

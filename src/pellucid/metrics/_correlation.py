@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pellucid._core import report
 from pellucid._core.door import accept_count, accept_question
+from pellucid._core.model import with_gradients
 from pellucid._core.random import draw_seeds, generator_of
 from pellucid.docstrings import documented
 from pellucid.errors import NonFiniteWarning, invalid_type, invalid_value
@@ -20,7 +21,7 @@ from pellucid.metrics._similarity import pearson
 from pellucid.typing import BaselineLike, ForwardFunction, TargetLike, Tensors
 
 
-@torch.inference_mode(False)
+@with_gradients
 @documented(
     n_samples="Number of random subsets per example.",
     subset_size="Number of features in each; None takes a fifth of them.",
@@ -82,7 +83,7 @@ def faithfulness_correlation(
     return found
 
 
-@torch.inference_mode(False)
+@with_gradients
 @documented(
     sizes="Subset sizes n; None takes up to ten from 1 to F - 1, evenly apart.",
     n_samples="Number of random subsets of each size per example.",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core.door import accept_baselines, accept_count, accept_optional_count, accept_question
+from pellucid._core.model import with_gradients
 from pellucid._core.progress import progress
 from pellucid._core.random import generator_of
 from pellucid._core.structure import wide
@@ -21,7 +22,7 @@ from pellucid.metrics._scoring import Given, Replaced, Scoring
 from pellucid.typing import BaselineLike, ForwardFunction, TargetLike, Tensors
 
 
-@torch.inference_mode(False)
+@with_gradients
 @documented(
     perturb_func="Draws perturbations: called with the inputs, each example repeated side by side (a tensor if there"
     " is one, else a tuple), and with the baselines if there are any; returns (perturbations I, perturbed inputs)."
@@ -85,15 +86,18 @@ def infidelity(
     accept_function("perturb_func", perturb_func)
     samples = accept_count("n_perturb_samples", n_perturb_samples)
     scoring = Scoring(question, accept_optional_count("max_examples_per_batch", max_examples_per_batch))
-    reference = scoring.reference()
-    told, happened = [], []
+    told, outputs = [], []
     with progress(show_progress, "Infidelity", samples * scoring.examples) as bar:
         for copies in calls(question.inputs, samples):
             shifts, values = _draw(perturb_func, question.inputs, baselines, copies)
             told.append(_products(found, shifts))
-            happened.append(reference - scoring.along(Given(values), bar))
+            outputs.append(scoring.along(Given(values), bar))
             del shifts, values  # before the next are drawn
-    return _error(torch.cat(told), torch.cat(happened), normalize)
+    return _error(_joined(told), scoring.reference() - _joined(outputs), normalize)
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _draw(

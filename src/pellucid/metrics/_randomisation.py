@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pellucid._core.checks import accept_choice
 from pellucid._core.door import accept_inputs, accept_question
 from pellucid._core.gradient import evaluating
+from pellucid._core.model import with_gradients
 from pellucid._core.output import accept_target
 from pellucid._core.progress import progress
 from pellucid._core.random import draw_seeds, generator_of
@@ -46,7 +47,7 @@ class Randomisation:
     similarities: Tensor
 
 
-@torch.inference_mode(False)
+@with_gradients
 @documented(
     **_SHARED,
     explanation_func="Explains a model: called with a copy of it, the inputs and kwargs, it returns attributions; for"
@@ -116,7 +117,7 @@ def parameter_randomisation(
     return Randomisation(similarities.nanmean(1), chosen, similarities)
 
 
-@torch.inference_mode(False)
+@with_gradients
 @documented(
     **_SHARED,
     explanation_func="Explains inputs: a method's attribute, or any function of the inputs, target and kwargs.",

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pellucid._core.door import accept_inputs, accept_question
+from pellucid._core.model import with_gradients
 from pellucid._core.random import draw_seeds
 from pellucid.errors import invalid_value
 from pellucid.metrics._asked import accept
@@ -136,7 +136,7 @@ def _of_model(setting: Setting) -> Callable[..., Tensors]:
     return lambda inputs, **keywords: explain(setting.model, inputs, **keywords)
 
 
-@torch.inference_mode(False)
+@with_gradients
 def _infidelity(s: Setting) -> Tensor:
     """Infidelity of removals, so that it fits every method and feature mask."""
     question = accept_question(s.model, s.inputs, s.target, s.additional_forward_args)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pellucid._core.checks import is_finite, is_number
 from pellucid._core.door import accept_count, accept_question
+from pellucid._core.model import with_gradients
 from pellucid.docstrings import documented
 from pellucid.errors import invalid_type, invalid_value
 from pellucid.metrics._asked import Asked, accept
@@ -29,7 +30,7 @@ BINS = (0.01, 0.05, 0.1, 0.2, 0.5)
 _STEPS_TEXT = "Points of the curve after the first; None takes every feature, up to 32 points."
 
 
-@torch.inference_mode(False)
+@with_gradients
 @documented(n_steps=_STEPS_TEXT)
 def deletion(
     model: ForwardFunction,
@@ -79,7 +80,7 @@ def deletion(
     return Curve("deletion", _area(values, at), at, values, "share of features removed")
 
 
-@torch.inference_mode(False)
+@with_gradients
 @documented(n_steps=_STEPS_TEXT)
 def insertion(
     model: ForwardFunction,
@@ -126,7 +127,7 @@ def insertion(
     return Curve("insertion", _area(values, at), at, values, "share of features inserted")
 
 
-@torch.inference_mode(False)
+@with_gradients
 @documented(fractions="Shares of the features to take out, above 0 and at most 1; their numbers are rounded up.")
 def comprehensiveness(
     model: ForwardFunction,
@@ -167,7 +168,7 @@ def comprehensiveness(
     return _mean_loss(asked, fractions, "comprehensiveness", keep=False, show_progress=show_progress)
 
 
-@torch.inference_mode(False)
+@with_gradients
 @documented(fractions="Shares of the features to keep, above 0 and at most 1; their numbers are rounded up.")
 def sufficiency(
     model: ForwardFunction,
@@ -208,7 +209,7 @@ def sufficiency(
     return _mean_loss(asked, fractions, "sufficiency", keep=True, show_progress=show_progress)
 
 
-@torch.inference_mode(False)
+@with_gradients
 @documented(
     tolerance="How far the output may be from that at the input, as a share of its distance from that at the baseline.",
     n_steps="Numbers of features that are tried; None tries every one, up to 32.",

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pellucid._core.checks import is_finite, is_number
 from pellucid._core.door import accept_optional_count, accept_question
+from pellucid._core.model import with_gradients
 from pellucid._core.path import Points
 from pellucid._core.random import draw_seeds, generator_of
 from pellucid._core.structure import wide
@@ -27,7 +28,7 @@ from pellucid.typing import ForwardFunction, TargetLike
 TENTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
-@torch.inference_mode(False)
+@with_gradients
 @documented(
     inputs="Floating-point images of shape (N, C, H, W).",
     attributions="Attributions of shape (N, C, H, W) or (N, 1, H, W); a pixel's importance is their sum over C.",

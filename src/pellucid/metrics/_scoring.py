@@ -7,6 +7,7 @@ that draws random numbers (``perturb_func``) moves its generator as if it had be
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -36,20 +37,23 @@ class Scoring:
 
     def reference(self) -> Tensor:
         """Explained outputs at the inputs, shape (N,), in float32 or wider."""
-        with borrowed(self.question.site.forward, self.question.inputs[0].device):
+        with nullcontext() if self._evaluator.knows_outputs else self._borrowed():
             return _one_each(self._evaluator.scores()[0], self.examples)
 
     def at(self, values: tuple[Tensor, ...]) -> Tensor:
         """Explained outputs at other values of the whole batch, shape (N,)."""
-        with borrowed(self.question.site.forward, self.question.inputs[0].device):
+        with self._borrowed():
             return _one_each(self._evaluator.scores_at(values)[0], self.examples)
 
     def along(self, path: Path, bar: Progress) -> Tensor:
         """Explained outputs at all points of a path, shape (samples, N), in float32 or wider."""
         table = _Table(path.samples, self.examples)
-        with borrowed(self.question.site.forward, self.question.inputs[0].device):
+        with self._borrowed():
             self._evaluator.accumulate([table], path, bar)
         return table.values
+
+    def _borrowed(self) -> AbstractContextManager[None]:
+        return borrowed(self.question.site.forward, self.question.inputs[0].device)
 
     def all_along(self, path: Path, name: str, show_progress: bool) -> Tensor:
         """Explained outputs along a path, with a progress bar of their own."""
@@ -60,20 +64,24 @@ class Scoring:
 class _Table:
     """Collects explained values, sample by sample for each example."""
 
+    values: Tensor
+    """Set by the first block."""
+
     def __init__(self, samples: int, examples: int) -> None:
-        self.values = torch.empty(samples, examples)
-        self._next = torch.zeros(examples, dtype=torch.long)
+        self._shape = samples, examples
+        self._next: Tensor | None = None
 
     def add(self, weights: Tensor, evaluated: Evaluated, examples: Tensor) -> None:
         """Take in a block."""
         (found,) = evaluated.changes
-        if found.shape[1] != len(examples):
+        if found.shape[1] != examples.shape[0]:
             raise no_score_each(len(examples))
-        if found.shape == self.values.shape:  # a single block with everything
+        if found.shape == self._shape:  # a single block with everything
             self.values = found.to(wide(found.dtype))
             return
-        if not int(self._next.max()):
-            self.values = torch.empty(self.values.shape, dtype=wide(found.dtype), device=found.device)
+        if self._next is None:
+            self.values = torch.empty(self._shape, dtype=wide(found.dtype), device=found.device)
+            self._next = torch.zeros(self._shape[1], dtype=torch.long)
         first = int(self._next[examples[0]])
         samples = torch.arange(first, first + len(weights))
         self.values[samples[:, None], examples[None, :]] = found.to(self.values.dtype)
@@ -140,7 +148,7 @@ class Given:
     @property
     def samples(self) -> int:
         """Number of points per example."""
-        return len(self.values[0])
+        return self.values[0].shape[0]
 
     def weights(self, samples: slice) -> Tensor:
         """One for each sample."""
@@ -148,5 +156,5 @@ class Given:
 
     def points(self, samples: slice, examples: Tensor) -> Points:
         """Points of some samples of the chosen examples."""
-        whole = len(examples) == self.values[0].shape[1]  # slices are views, rows by number are copies
+        whole = examples.shape[0] == self.values[0].shape[1]  # slices are views, rows by number are copies
         return Points(tuple(v[samples] if whole else v[samples][:, examples.to(v.device)] for v in self.values))

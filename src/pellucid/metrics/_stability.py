@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from pellucid._core.batching import rows_per_call
 from pellucid._core.checks import is_finite, is_number
 from pellucid._core.door import accept_count, accept_inputs, accept_optional_count
 from pellucid._core.expansion import SHAPE_ERRORS, agree
+from pellucid._core.model import with_gradients
 from pellucid._core.progress import progress
 from pellucid._core.random import draw_seeds, generator_of
 from pellucid._core.structure import like, wide
@@ -45,9 +47,14 @@ def default_perturb_func(
         The perturbed inputs, in their structure.
     """
     values = inputs if isinstance(inputs, tuple) else (inputs,)
-    noises = [torch.rand(x.shape, generator=generator, dtype=wide(x.dtype)).to(x.device) for x in values]
-    shifted = [(x + (2 * noise - 1) * perturb_radius).to(x.dtype) for x, noise in zip(values, noises, strict=True)]
-    return like(inputs, shifted)
+    noises = [torch.rand(x.shape, generator=generator, dtype=wide(x.dtype)) for x in values]
+    return like(inputs, _shifted(values, noises, perturb_radius))
+
+
+def _shifted(inputs: tuple[Tensor, ...], noises: Sequence[Tensor], radius: float) -> tuple[Tensor, ...]:
+    """Move inputs by noise that is uniform from 0 to 1."""
+    pairs = zip(inputs, noises, strict=True)
+    return tuple((x + (2 * noise.to(x.device) - 1) * radius).to(x.dtype) for x, noise in pairs)
 
 
 _SHARED = {
@@ -63,7 +70,7 @@ _SHARED = {
 }
 
 
-@torch.inference_mode(False)
+@with_gradients
 @documented(
     **_SHARED,
     perturb_func="Perturbs inputs: called with them (each example repeated side by side; a tensor if there is one,"
@@ -120,14 +127,14 @@ def sensitivity_max(
     size = torch.where(size == 0, 1.0, size)
     largest = torch.zeros_like(size[0])
     with progress(show_progress, "Sensitivity", n_perturb_samples * copies.examples) as bar:
-        for pending, found in copies.explained(draws, n_perturb_samples, cap):
+        for _, found in copies.explained(draws, n_perturb_samples, cap):
             change = torch.linalg.vector_norm(_joined(found) - expected, order, dim=2) / size
             largest = torch.maximum(largest, change.amax(0))
-            bar.update(len(pending) * copies.examples)
+            bar.update(change.numel())
     return largest
 
 
-@torch.inference_mode(False)
+@with_gradients
 @documented(**_SHARED)
 def local_lipschitz(
     explanation_func: Callable[..., Any],
@@ -169,19 +176,21 @@ def local_lipschitz(
     cap = accept_optional_count("max_examples_per_batch", max_examples_per_batch)
     draws = _draws(default_perturb_func, perturb_radius, copies, drawing)
     copies.explain_inputs()
-    expected, start = _joined(copies.explanation), _joined(_stacked([copies.inputs]))
+    expected, start = _joined(copies.explanation), _joined(tuple(x[None] for x in copies.inputs))
     largest = expected.new_zeros(copies.examples)
     with progress(show_progress, "Local Lipschitz", n_perturb_samples * copies.examples) as bar:
         for pending, found in copies.explained(draws, n_perturb_samples, cap):
-            moved = torch.linalg.vector_norm(_joined(_stacked(pending)) - start, dim=2).to(expected)
+            moved = torch.linalg.vector_norm(_joined(pending) - start, dim=2).to(expected)
             change = torch.linalg.vector_norm(_joined(found) - expected, dim=2)
             largest = torch.maximum(largest, torch.where(moved > 0, change / moved, 0.0).amax(0))
-            bar.update(len(pending) * copies.examples)
+            bar.update(change.numel())
     return largest
 
 
-Draws = Iterator[tuple[Tensor, ...]]
-"""One perturbed copy of the batch after the other."""
+Grid: TypeAlias = tuple[Tensor, ...]
+"""Perturbed copies of the batch: per input a tensor of shape (copies, N, ...)."""
+Draws: TypeAlias = Callable[[int], Grid]
+"""Gives the next so many copies."""
 
 
 def _draws(
@@ -194,18 +203,33 @@ def _draws(
     count, generator, seed = drawing
     inputs = copies.inputs
     if perturb_func is default_perturb_func:
-        seeds, radius = draw_seeds(count, generator, seed), _radius(radius)
-        return (_tuple(default_perturb_func(inputs, radius, generator=generator_of(s))) for s in seeds)
+        return _own_draws(inputs, iter(draw_seeds(count, generator, seed)), _radius(radius))
     for name, value in (("generator", generator), ("seed", seed)):
         if value is not None:
             raise invalid_value(name, "given", "perturb_func draws for itself", "a perturb_func that uses it")
     given = (radius,) if (parameters_of(perturb_func) or 1) > 1 else ()
-    return _users_draws(perturb_func, given, inputs, count)
+    found = _users_draws(perturb_func, given, inputs, count)
+    return lambda block: tuple(torch.stack(parts) for parts in zip(*islice(found, block), strict=True))
+
+
+def _own_draws(inputs: tuple[Tensor, ...], seeds: Iterator[int], radius: float) -> Draws:
+    """The default perturbation: one seed per copy, which draws for input after input."""
+
+    def draw(block: int) -> Grid:
+        noises = [torch.empty(block, *x.shape, dtype=wide(x.dtype), device="cpu") for x in inputs]
+        generator = torch.Generator()
+        for *rows, seed in zip(*[noise.unbind() for noise in noises], islice(seeds, block), strict=True):
+            generator_of(seed, generator)
+            for row in rows:
+                row.uniform_(generator=generator)
+        return _shifted(inputs, noises, radius)
+
+    return draw
 
 
 def _users_draws(
     perturb_func: Callable[..., Any], given: tuple[Any, ...], inputs: tuple[Tensor, ...], count: int
-) -> Draws:
+) -> Iterator[tuple[Tensor, ...]]:
     for block in calls(inputs, count):
         with torch.no_grad():
             drawn = perturb_func(side_by_side(inputs, block), *given)
@@ -231,52 +255,50 @@ class _Copies:
 
     def explain_inputs(self) -> None:
         """Explain the inputs themselves, all else having been checked."""
-        self.explanation = self._explained([self.inputs])
+        self.explanation = self._explained(tuple(x[None] for x in self.inputs))
 
-    def explained(
-        self, draws: Draws, count: int, cap: int | None
-    ) -> Iterator[tuple[list[tuple[Tensor, ...]], tuple[Tensor, ...]]]:
+    def explained(self, draws: Draws, count: int, cap: int | None) -> Iterator[tuple[Grid, Grid]]:
         """Explain several copies after the other.
 
         Yields:
-            Copies and their explanations, each tensor of shape (copies, N, ...).
+            Copies and their explanations.
         """
         together = min(count, max(1, (cap or rows_per_call(self.inputs)) // self.examples))
         checked = together == 1
-        pending: list[tuple[Tensor, ...]] = []
-        for number, values in enumerate(draws, start=1):
-            pending.append(values)
-            if len(pending) < together and number < count:
-                continue
-            if checked or len(pending) == 1:
-                found = self._explained(pending)
+        done = 0
+        while done < count:
+            block = min(together, count - done)
+            copies = draws(block)
+            if checked or block == 1:
+                found = self._explained(copies)
             else:
-                found, checked = self._explained_together(pending), True
+                found, checked = self._explained_together(copies), True
                 if not found:
-                    alone = [self._explained([one]) for one in pending]
+                    alone = [self._explained(tuple(v[k : k + 1] for v in copies)) for k in range(block)]
                     together, found = 1, tuple(torch.cat(parts) for parts in zip(*alone, strict=True))
                     _say_why_alone(count)
-            yield pending, found
-            pending = []
+            yield copies, found
+            done += block
 
-    def _explained_together(self, copies: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    def _explained_together(self, copies: Grid) -> Grid:
         """Explain copies in one call beside the inputs; nothing if one comes out differently there, or not at all.
 
         The inputs must be explained as they are without copies, and a copy as it is without inputs. What fails for
         another reason fails again when the copies are explained one by one.
         """
+        beside = tuple(torch.cat((v, x[None])) for v, x in zip(copies, self.inputs, strict=True))
         try:
-            found, alone = self._explained([*copies, self.inputs]), self._explained(copies[:1])
+            found, alone = self._explained(beside), self._explained(tuple(v[:1] for v in copies))
         except SHAPE_ERRORS:
             return ()
         known = [torch.cat(parts) for parts in zip(alone, self.explanation, strict=True)]
         same = all(agree(part[[0, -1]], both) for part, both in zip(found, known, strict=True))
         return tuple(part[:-1] for part in found) if same else ()
 
-    def _explained(self, copies: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-        """Explain several copies of the batch in one call; each tensor comes back in shape (copies, N, ...)."""
-        rows = [torch.cat(parts) if len(parts) > 1 else parts[0] for parts in zip(*copies, strict=True)]
-        given = {n: repeat_keyword(n, v, self.examples, len(copies)) for n, v in self.kwargs.items()}
+    def _explained(self, copies: Grid) -> Grid:
+        """Explain several copies of the batch in one call."""
+        rows = [v.flatten(0, 1) for v in copies]
+        given = {n: repeat_keyword(n, v, self.examples, len(copies[0])) for n, v in self.kwargs.items()}
         found = _tuple(self.function(like(self.template, rows), **given))
         accept_maps(found, "the explanation")
         if len(found[0]) != len(rows[0]):
@@ -284,7 +306,7 @@ class _Copies:
                 "explanation_func", f"a function that returns {len(found[0])} rows for {len(rows[0])}",
                 "each example has its own explanation", "one that returns attributions of shape (N, ...)",
             )  # fmt: skip
-        return tuple(part.detach().reshape(len(copies), self.examples, *part.shape[1:]) for part in found)
+        return tuple(part.detach().reshape(len(copies[0]), self.examples, *part.shape[1:]) for part in found)
 
 
 def _say_why_alone(count: int) -> None:
@@ -304,11 +326,6 @@ def _joined(parts: tuple[Tensor, ...]) -> Tensor:
     """All values of each copy and example side by side, in float32 or wider."""
     flat = [p.to(wide(p.dtype)).reshape(*p.shape[:2], -1) for p in parts]
     return torch.cat([f.to(flat[0].device) for f in flat], dim=2) if len(flat) > 1 else flat[0]
-
-
-def _stacked(copies: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-    """Put copies of the batch together, each tensor in shape (copies, N, ...)."""
-    return tuple(torch.stack(parts) for parts in zip(*copies, strict=True))
 
 
 def _order(norm_ord: Any) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -31,32 +32,42 @@ class Asked:
     Attributes:
         site: the function with its inputs and additional arguments.
         template: the inputs as given.
-        low: lowest allowed value, per input a tensor that broadcasts to it.
-        high: highest allowed value, likewise.
+        bounds: lowest and highest allowed values as given.
         mask: per input where it may change, or ``None`` for everywhere.
-        free: whether no value is too low or too high.
     """
 
     site: InputSite
     template: Any
-    low: tuple[Tensor, ...]
-    high: tuple[Tensor, ...]
+    bounds: tuple[Any, Any]
     mask: tuple[Tensor, ...] | None
-    free: bool = False
 
     @classmethod
     def accept(cls, forward: Any, inputs: Any, arguments: Any, bounds: tuple[Any, Any], mask: Any) -> Asked:
         """Check everything that attacks have in common."""
         tensors = accept_inputs(inputs)
         site = InputSite(accept_forward(forward), tensors, Arguments.accept(arguments, tensors[0].shape[0]), inputs)
-        low, high = (_spread(n, b, tensors) for n, b in zip(("lower_bound", "upper_bound"), bounds, strict=True))
-        free = all(isinstance(bound, float) for bound in bounds) and bounds == _NONE
-        for below, above in zip(low, high, strict=True) if not free else ():
+        asked = cls(site, inputs, bounds, None if mask is None else _accept_mask(mask, tensors, inputs))
+        for below, above in zip(asked.low, asked.high, strict=True) if not asked.free else ():
             if bool((below > above).any()):
                 raise invalid_value(
                     "lower_bound", "above upper_bound", "no value is allowed then", "a lower bound below the upper one"
                 )
-        return cls(site, inputs, low, high, None if mask is None else _accept_mask(mask, tensors, inputs), free)
+        return asked
+
+    @cached_property
+    def free(self) -> bool:
+        """Whether no value is too low or too high."""
+        return all(isinstance(bound, float) for bound in self.bounds) and self.bounds == _NONE
+
+    @cached_property
+    def low(self) -> tuple[Tensor, ...]:
+        """Lowest allowed value, per input a tensor that broadcasts to it."""
+        return _spread("lower_bound", self.bounds[0], self.site.values)
+
+    @cached_property
+    def high(self) -> tuple[Tensor, ...]:
+        """Highest allowed value, likewise."""
+        return _spread("upper_bound", self.bounds[1], self.site.values)
 
     def outside(self) -> int:
         """Number of input values outside the bounds."""
@@ -95,8 +106,10 @@ def _spread(name: str, bound: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, 
     names = names_of(name, bound) if isinstance(bound, tuple) else [name] * len(inputs)
     spread = []
     for part_name, value, x in zip(names, values, inputs, strict=True):
-        tensor = torch.as_tensor(_plain(value), dtype=x.dtype, device=x.device).detach()
-        _check_broadcast(part_name, tensor, x)
+        tensor = torch.as_tensor(_plain(value), dtype=x.dtype, device=x.device)
+        if isinstance(value, Tensor):
+            tensor = tensor.detach()
+            _check_broadcast(part_name, tensor, x)
         spread.append(tensor)
     return tuple(spread)
 

@@ -15,21 +15,23 @@ from torch import Tensor
 
 
 class Box(NamedTuple):
-    """Lowest and highest allowed values, each of shape (n, D) or (1, D)."""
+    """Lowest and highest allowed values, each of shape (n, D) or (1, D); ``free`` where all values are allowed."""
 
     low: Tensor
     high: Tensor
+    free: bool = False
 
     @classmethod
-    def around(cls, low: Tensor, high: Tensor, values: Tensor) -> Box:
+    def around(cls, low: Tensor, high: Tensor, values: Tensor, free: bool = False) -> Box:
         """Give bounds that broadcast to values (N, ...) the shape of their rows."""
         if low.numel() == high.numel() == 1:
-            return cls(low.reshape(1, 1), high.reshape(1, 1))
-        return cls(*(b.expand(values.shape).reshape(len(values), -1) for b in (low, high)))
+            return cls(low.reshape(1, 1), high.reshape(1, 1), free)
+        lowest, highest = (b.expand(values.shape).reshape(len(values), -1) for b in (low, high))
+        return cls(lowest, highest, free)
 
     def clamp(self, points: Tensor) -> Tensor:
         """Move points into the box."""
-        return torch.minimum(torch.maximum(points, self.low), self.high)
+        return points if self.free else torch.minimum(torch.maximum(points, self.low), self.high)
 
     def rows(self, chosen: Tensor) -> Box:
         """The ranges of some examples."""
@@ -68,6 +70,14 @@ class Ball:
         """Direction of steepest ascent among those that do not leave the box at once."""
         free = torch.where(gradients > 0, points < box.high, points > box.low)
         return self.steepest(gradients, free)
+
+
+def corner(center: Tensor, signs: Tensor, radius: float) -> Tensor:
+    """Farthest point in the directions of signs whose values lie within the radius, to the last bit of their dtype."""
+    base = center.double()
+    point = torch.add(base, signs, alpha=radius).to(center.dtype)
+    too_far = (point - base).abs() > radius  # in float64
+    return torch.where(too_far, torch.nextafter(point, center), point)
 
 
 def settle(points: Tensor, center: Tensor, radius: float, ball: Ball, box: Box) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core import report
-from pellucid._core.batching import GROWTH, KeptBytes, RowLimit, fits_whole, row_bytes
+from pellucid._core.batching import GROWTH, KeptBytes, RowLimit, fits_whole
 from pellucid._core.differentiation import plain_gradients, unconnected
 from pellucid._core.expansion import SHAPE_ERRORS, agree
 from pellucid._core.model import modules_of
@@ -96,13 +96,13 @@ class Oracle:
 
     def _in_chunks(self, values: Values, examples: Tensor, run: Callable[[Values, Tensor], Any]) -> list[Any]:
         found: list[Any] = []
-        start = 0
-        while start < len(examples):
+        start, count = 0, examples.shape[0]
+        while start < count:
             self._check(examples)
-            rows = len(examples) if self.limit.whole else self.limit.rows
-            part = slice(start, min(start + rows, len(examples)))
+            rows = count if self.limit.whole else self.limit.rows
+            part = slice(start, min(start + rows, count))
             try:
-                if part == slice(0, len(examples)):
+                if part == slice(0, count):
                     return [run(values, examples)]
                 found.append(run(tuple(v[part] for v in values), examples[part]))
             except torch.OutOfMemoryError:
@@ -120,14 +120,15 @@ class Oracle:
             return losses[-1]
 
         def run(*lent: Tensor) -> Tensor:
-            return self.ask(lent, examples)
+            return self._pass(lent, examples)
 
-        if self.limit.fixed or len(examples) == self.site.examples:
-            (found,) = plain_gradients(run, (choose,), Points(values))
+        points = Points(tuple([v.clone() for v in values]))
+        if self.limit.fixed or examples.shape[0] == self.site.examples:
+            (found,) = plain_gradients(run, (choose,), points)
         else:
             kept = KeptBytes(modules_of(self.site.forward))
             with kept.counting():
-                (found,) = plain_gradients(run, (choose,), Points(values))
+                (found,) = plain_gradients(run, (choose,), points)
             self.limit.learn(kept.total, len(examples))
         if not found.used:
             raise unconnected("the inputs")
@@ -135,8 +136,10 @@ class Oracle:
 
     def ask(self, values: Values, examples: Tensor) -> Tensor:
         """Make one pass; the model gets copies of the values, so it may write into them."""
-        report.count(len(examples))
-        lent = tuple(v.clone() for v in values)
+        return self._pass(tuple([v.clone() for v in values]), examples)
+
+    def _pass(self, lent: Values, examples: Tensor) -> Tensor:
+        report.count(examples.shape[0])
         whole = self._is_whole(examples)
         output = self.site.run_whole(lent) if whole else self.site.run_rows(lent, examples, 1)
         return self.read(output, examples)
@@ -196,7 +199,7 @@ class Oracle:
 
 def _is_small(values: Values, limit: RowLimit) -> bool:
     """Tell whether the batch surely fits in one pass: attacks make many, so that measuring one first pays."""
-    estimate = GROWTH * row_bytes(values) * len(values[0])
+    estimate = GROWTH * limit.row * len(values[0])
     return fits_whole(values) and estimate <= SMALL * limit.budget
 
 
@@ -209,4 +212,4 @@ def check_rows(values: Tensor, rows: int, name: str) -> Tensor:
             "attacks raise the loss of each example",
             "a function that returns one value per example, such as a torch loss with reduction='none'",
         )
-    return values.reshape(-1)
+    return values if values.dim() == 1 else values.reshape(-1)

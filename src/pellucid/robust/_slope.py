@@ -29,6 +29,7 @@ class Slope:
         self.sign = sign
         self.mask = mask
         self._moved: Tensor | None = None
+        self._still = oracle.site.examples
         self._broken = 0
 
     def at(self, values: Values) -> Values:
@@ -41,11 +42,16 @@ class Slope:
             found = tuple(-g for g in found)
         if self.mask is not None:
             found = tuple(g * m for g, m in zip(found, self.mask, strict=True))
-        if self._moved is None or not bool(self._moved.all()):
-            for gradient in found:
-                moved = gradient.reshape(gradient.shape[0], -1).any(1).cpu()
-                self._moved = moved if self._moved is None else self._moved | moved
+        if self._still:
+            self._note(found)
         return found
+
+    def _note(self, gradients: Values) -> None:
+        """Count the examples for which there was no gradient so far."""
+        for gradient in gradients:
+            moved = gradient.reshape(gradient.shape[0], -1).any(1).cpu()
+            self._moved = moved if self._moved is None else self._moved | moved
+            self._still = self._moved.tolist().count(False)
 
     def losses(self, values: Values) -> Tensor:
         """Signed loss at values of the whole batch: larger is better for the attack."""
@@ -58,12 +64,12 @@ class Slope:
                 NonFiniteWarning,
                 f"{name}: {self._broken} entries of the loss's gradient are NaN or infinite; NaN entries did not move.",
             )
-        still = 0 if self._moved is None else int((~self._moved).sum())
-        if still:
+        if self._still and self._moved is not None:
             report.notify(
                 AttackWarning,
-                f"{name}: the gradient of the loss is exactly zero for {still} of {self.oracle.site.examples} examples"
-                " (an output that is saturated or does not depend on the inputs there), so they were not attacked."
+                f"{name}: the gradient of the loss is exactly zero for {self._still} of {self.oracle.site.examples}"
+                " examples (an output that is saturated or does not depend on the inputs there), so they were not"
+                " attacked."
                 " This says nothing about their robustness; give the logits instead of probabilities, or use"
                 " pellucid.robust.Square, which needs no gradients.",
             )
@@ -114,7 +120,7 @@ def accept_loss(loss_func: Any) -> Callable[..., Any] | None:
 
 
 def _as_they_are(losses: Tensor, examples: Tensor) -> Tensor:
-    return check_rows(losses, len(examples), "loss_func")
+    return check_rows(losses, examples.shape[0], "loss_func")
 
 
 def _users(loss_func: Callable[..., Any], target: Any, examples: int) -> Callable[[Any, Tensor], Tensor]:
@@ -124,10 +130,10 @@ def _users(loss_func: Callable[..., Any], target: Any, examples: int) -> Callabl
             target = target.clone()
 
     def read(output: Any, rows: Tensor) -> Tensor:
-        chosen = target
-        if len(rows) != examples and isinstance(target, Tensor) and target.dim() > 0 and len(target) == examples:
+        chosen, part = target, rows.shape[0] != examples
+        if part and isinstance(target, Tensor) and target.dim() > 0 and len(target) == examples:
             chosen = target[rows.to(target.device)]
-        elif len(rows) != examples and isinstance(target, list) and len(target) == examples:
+        elif part and isinstance(target, list) and len(target) == examples:
             chosen = [target[i] for i in rows.tolist()]
         found = loss_func(output, chosen)
         if not isinstance(found, Tensor) or not found.is_floating_point():

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from pellucid._core.door import accept_forward
 from pellucid._core.structure import like
 from pellucid.docstrings import documented
 from pellucid.robust._asking import Asked, Bound, accept_bound, accept_size
-from pellucid.robust._balls import BALLS, Box, settle
+from pellucid.robust._balls import corner
 from pellucid.robust._slope import accept_loss, sloping
 from pellucid.robust._texts import LABELS
 from pellucid.robust.perturbation import Perturbation
@@ -82,9 +84,8 @@ class FGSM(Perturbation):
         values = asked.site.values
         with sloping(asked, self.loss_func, target, targeted, "FGSM") as slope:
             gradients = slope.at(values)
-        moved = []
-        for x, gradient, low, high in zip(values, gradients, asked.low, asked.high, strict=True):
-            box, center = Box.around(low, high, x), x.reshape(len(x), -1)
-            point = box.clamp(center + step * gradient.reshape(center.shape).sign())
-            moved.append(settle(point, center, step, BALLS["Linf"], box).reshape(x.shape))
+        moved = [corner(x, gradient.sign(), step) for x, gradient in zip(values, gradients, strict=True)]
+        if not asked.free:
+            triples = zip(moved, asked.low, asked.high, strict=True)
+            moved = [torch.minimum(torch.maximum(point, low), high) for point, low, high in triples]
         return like(inputs, moved)

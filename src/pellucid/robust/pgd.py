@@ -147,7 +147,7 @@ class _Walk:
         """Of each input the rows and their box."""
         asked = self.asked
         triples = zip(asked.site.values, asked.low, asked.high, strict=True)
-        return [(x.reshape(len(x), -1), Box.around(low, high, x)) for x, low, high in triples]
+        return [(x.reshape(len(x), -1), Box.around(low, high, x, asked.free)) for x, low, high in triples]
 
     def start(self, generator: torch.Generator | None) -> Values:
         """The inputs, or random points of the balls around them."""
@@ -172,7 +172,7 @@ class _Walk:
             center, box = self.rows[i]
             here, slope = point.reshape(center.shape), gradient.reshape(center.shape)
             direction = self.ball.climb(here, slope, box) if self.normalized else slope.sign()
-            there = here + self.step_size * direction
+            there = torch.add(here, direction, alpha=self.step_size)
             moved.append(self.ball.project(there, center, self.radius, box).reshape(point.shape))
         return tuple(moved)
 
