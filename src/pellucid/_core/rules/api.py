@@ -181,8 +181,14 @@ def modified_gradients_of_each(
 
 @contextlib.contextmanager
 def _surroundings(inputs: Inputs, outputs: int) -> Iterator[Callable[[], None]]:
-    with repeating(outputs), eager(), torch.inference_mode(False), restored_generators(inputs) as restore:
-        yield restore  # gradients are on outside of inference mode, whatever was chosen around it
+    with repeating(outputs), eager(), _with_gradients(), restored_generators(inputs) as restore:
+        yield restore
+
+
+def _with_gradients() -> contextlib.AbstractContextManager[Any]:
+    if torch.is_grad_enabled() and not torch.is_inference_mode_enabled():
+        return contextlib.nullcontext()
+    return torch.inference_mode(False)  # gradients are on outside of inference mode, whatever was chosen around it
 
 
 def _retried(attempt: Callable[[bool], Result], restore: Callable[[], None]) -> Result:
@@ -256,7 +262,8 @@ def _differentiate(outputs: Inputs, leaves: Inputs, active: tuple[bool, ...]) ->
         found: tuple[Tensor | None, ...] = (None,) * len(leaves)
         if active[k]:
             again = any(active[k + 1 :])
-            found = torch.autograd.grad(output.sum(), leaves, allow_unused=True, retain_graph=again)
+            one_each = torch.ones_like(output)
+            found = torch.autograd.grad(output, leaves, one_each, allow_unused=True, retain_graph=again)
         gradients = tuple(torch.zeros_like(x) if g is None else g.detach() for x, g in zip(leaves, found, strict=True))
         results.append((gradients, frozenset(n for n, g in enumerate(found) if g is not None)))
     return results

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from pellucid._core.rules.decisions import argument
-from pellucid._core.rules.storage import address_of
+from pellucid._core.rules.lines import NOWHERE, Place, spoken
+from pellucid._core.rules.storage import address_of, autocasts_somewhere
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ _ALONE = (Slot(0),)
 """The arguments of a call that takes one active operand and nothing else."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Call:
     """One call of an operation, with everything on it detached from autograd.
 
@@ -42,7 +43,7 @@ class Call:
         kwargs: Keyword arguments, likewise.
         operands: Values of the active operands.
         results: Tensors that the call returned.
-        line: The user's line.
+        place: The user's line; in words, `line`.
         autocast: Device type and dtype of the autocast region it ran in, or None.
         summed: The sum that formed the operand, for rules that belong to both.
         kept: What a rule that computed the values itself keeps for its pullback.
@@ -56,11 +57,16 @@ class Call:
     kwargs: dict[str, Any]
     operands: list[Tensor]
     results: list[Tensor]
-    line: str
+    place: Place = NOWHERE
     autocast: tuple[str, torch.dtype] | None = None
     summed: Any = None
     pointwise: bool = False
     kept: Any = None
+
+    @property
+    def line(self) -> str:
+        """The user's line, ``file:line in function``."""
+        return spoken(self.place)
 
     def again(self, *operands: Tensor) -> tuple[Tensor, ...]:
         """Run the operation with other values for its active operands."""
@@ -173,6 +179,8 @@ def _fill(value: Any, operands: Sequence[Tensor]) -> Any:
 
 def current_autocast(tensor: Tensor) -> tuple[str, torch.dtype] | None:
     """Return the autocast region that is open for a tensor's device, or None."""
+    if not autocasts_somewhere():
+        return None
     device = tensor.device.type
     return (device, torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None
 
@@ -189,7 +197,7 @@ class Keeper:
     Example:
         >>> import torch
         >>> x = torch.tensor([1.0, -1.0])
-        >>> call = Call("relu", torch.relu, (Slot(0),), {}, [x], [], "")
+        >>> call = Call("relu", torch.relu, (Slot(0),), {}, [x], [])
         >>> keeper = Keeper()
         >>> keeper.hold(call)
         >>> keeper.before_writing(x)
@@ -199,18 +207,27 @@ class Keeper:
     """
 
     def __init__(self) -> None:
+        self._new: list[weakref.ref[Call]] = []
         self._holders: dict[int, list[weakref.ref[Call]]] = {}
 
     def hold(self, call: Call) -> None:
         """Protect everything that a call keeps."""
-        reference = weakref.ref(call)
-        for tensor in (*call.operands, *call.results, *call.constants()):
-            address = address_of(tensor)
-            if address:
-                self._holders.setdefault(address, []).append(reference)
+        self._new.append(weakref.ref(call))  # addresses are read when something is written, which most models never do
+
+    def _find_addresses(self) -> None:
+        for reference in self._new:
+            call = reference()
+            if call is None:
+                continue
+            for tensor in (*call.operands, *call.results, *call.constants()):
+                address = address_of(tensor)
+                if address:
+                    self._holders.setdefault(address, []).append(reference)
+        self._new.clear()
 
     def before_writing(self, target: Tensor) -> None:
         """Give each call that holds the target's memory a copy of its own."""
+        self._find_addresses()
         address = address_of(target)
         holders = self._holders.pop(address, None) if address else None
         for reference in holders or ():

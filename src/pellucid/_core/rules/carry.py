@@ -56,7 +56,8 @@ class _Carry(torch.autograd.Function):
         ctx.pullback = pullback
         ctx.set_materialize_grads(False)
         discrete = [result for result in results if not (result.is_floating_point() or result.is_complex())]
-        ctx.mark_non_differentiable(*discrete)
+        if discrete:
+            ctx.mark_non_differentiable(*discrete)
         return results
 
     @staticmethod

@@ -23,12 +23,12 @@ from pellucid._core.rules.call import Call, Keeper, Slot, current_autocast, put_
 from pellucid._core.rules.careful import natively, natively_careful
 from pellucid._core.rules.carry import Pullback, carry, never_pulled_back
 from pellucid._core.rules.certificate import Ledger
-from pellucid._core.rules.lines import calling_modules, user_line
+from pellucid._core.rules.lines import Place, calling_modules, user_place
 from pellucid._core.rules.operation import Operation, operation_of
 from pellucid._core.rules.provenance import Provenance
 from pellucid._core.rules.refusals import refused
 from pellucid._core.rules.regions import DISCRETE, Origin, Regions, fills_by_mask, meet, spans
-from pellucid._core.rules.storage import base_of, saved_tensors_are_intercepted
+from pellucid._core.rules.storage import base_of, saved_tensors_are_intercepted, without_graph
 from pellucid._core.rules.sums import SumTracker
 from pellucid._core.rules.switches import Switches, described_in
 from pellucid._core.rules.table import NATIVE, STOP, Occurrence, Rule, RuleTable, name_of
@@ -91,8 +91,8 @@ class RuledPass(TorchFunctionMode):
             if tensor is not None and tensor.requires_grad:
                 tensor.detach_()
         self._activated.clear()
-        self._provenance = Provenance(self._table, self._tape)
-        self._regions = Regions()
+        self._provenance.forget_all()
+        self._regions.forget_all()
         self._sums = None
 
     def __torch_function__(self, func: Any, types: Any, args: Arguments = (), kwargs: Keywords | None = None) -> Any:
@@ -103,6 +103,8 @@ class RuledPass(TorchFunctionMode):
             operation, func = _MASKED_FILL, torch.Tensor.masked_fill_
         active, args = self._sort(args, operation.name)
         if kwargs:
+            if operation.whole is not None and not kwargs.get("inplace"):
+                operation, kwargs = operation.whole, {key: v for key, v in kwargs.items() if key != "inplace"}
             if kwargs.get("out") is not None:
                 return self._into(func, types, args, kwargs)
             given = tuple(kwargs.values())
@@ -115,9 +117,6 @@ class RuledPass(TorchFunctionMode):
             self._keeper.before_writing(args[0])
         if not active:
             return self._inactive(operation, func, args, kwargs)
-        if operation.wraps and operation.body is not None and not kwargs.get("inplace"):
-            with self:
-                return operation.body(*args, **kwargs)
         if not torch.is_grad_enabled() and self._table.through_cuts:
             with torch.inference_mode(False), torch.enable_grad():
                 result = self._guarded(operation, func, args, kwargs, active)
@@ -125,20 +124,23 @@ class RuledPass(TorchFunctionMode):
                     if tensor.requires_grad:
                         self._provenance.shadow(tensor)
                 return result
-        return self._guarded(operation, func, args, kwargs, active)
+        if saved_tensors_are_intercepted():
+            return self._guarded(operation, func, args, kwargs, active)
+        return self._active(operation, func, args, kwargs, active)
 
     # -- operands
 
     def _sort(self, values: Arguments, name: str) -> tuple[int, Arguments]:
         """Count the active tensors among values, and detach parameters and other constants."""
         active = 0
+        seen = self._provenance.seen
         changed: list[Any] | None = None
         for position, value in enumerate(values):
             if isinstance(value, Tensor):
                 if not value.requires_grad:
                     continue
                 node = value.grad_fn
-                if node in self._provenance.seen:
+                if node in seen:
                     active += 1
                     continue
                 shadow = None if node is None else self._provenance.shadow_of(value)
@@ -211,16 +213,18 @@ class RuledPass(TorchFunctionMode):
     # -- calls with active operands
 
     def _guarded(self, operation: Operation, func: Any, args: Arguments, kwargs: Keywords, active: int) -> Any:
-        if saved_tensors_are_intercepted():
-            with torch.autograd.graph.saved_tensors_hooks(_unchanged, _unchanged):
-                return self._active(operation, func, args, kwargs, active)
-        return self._active(operation, func, args, kwargs, active)
+        """Run a call whose saved tensors nobody else may see."""
+        with torch.autograd.graph.saved_tensors_hooks(_unchanged, _unchanged):
+            return self._active(operation, func, args, kwargs, active)
 
     def _active(self, operation: Operation, func: Any, args: Arguments, kwargs: Keywords, active: int) -> Any:
         kind = operation.kind if operation.decide is None else operation.decide(args, kwargs)
         if kind is Kind.PRODUCT and active == 1:
             kind = Kind.LAYER
-        if kind in _LINEAR_KINDS and self._runs_directly(operation, kind):
+        direct = self._directly.get((operation, kind))
+        if direct is None:
+            direct = self._directly[operation, kind] = self._runs_directly(operation, kind)
+        if direct:
             return self._direct(operation, func, args, kwargs)
         if kind is Kind.REFUSED:
             raise refused(operation)
@@ -244,20 +248,17 @@ class RuledPass(TorchFunctionMode):
 
     def _runs_directly(self, operation: Operation, kind: Kind) -> bool:
         """Tell whether an operation keeps its gradient, writes nothing and stands outside of regions."""
-        known = self._directly.get((operation, kind))
-        if known is None:
-            table = self._table
-            special = self._careful or self._sums is not None or table.override is not None
-            special = special or operation.writes or operation.elementwise or operation.body is not None
-            known = not special and table.rule_for(operation.name, kind) is NATIVE
-            self._directly[operation, kind] = known
-        return known
+        table = self._table
+        special = self._careful or self._sums is not None or table.override is not None
+        special = special or operation.writes or operation.elementwise or operation.body is not None
+        return kind in _LINEAR_KINDS and not special and table.rule_for(operation.name, kind) is NATIVE
 
     def _direct(self, operation: Operation, func: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Run an operation to which nothing else applies: the fast path of most calls."""
         if not self._regions.without_inactive:
             self._compare_discrete(operation, args, kwargs)
-        self._saw(operation.name, "linear")
+        if self._counts:
+            self._ledger.saw(operation.name, "linear", user_place())
         result = func(*args, **kwargs)
         if isinstance(result, Tensor) and result.requires_grad:
             self._provenance.seen.add(result.grad_fn)
@@ -305,9 +306,9 @@ class RuledPass(TorchFunctionMode):
         slotted, operands = slotted_arguments(args, kwargs)
         values = [operand.detach() for operand in operands]
         region = current_autocast(values[0])
-        call = Call(operation.name, operation.functional, *slotted, values, [], user_line(), region)
+        call = Call(operation.name, operation.functional, *slotted, values, [], user_place(), region)
         call.pointwise = operation.kind is Kind.UNARY and len(values) == 1 and not call.constants()
-        with torch.no_grad():
+        with without_graph():
             raw = None if rule.compute is None else rule.compute(call)
             if raw is None:
                 raw = call.function(*call.filled_args(values), **call.filled_kwargs(values))
@@ -345,7 +346,7 @@ class RuledPass(TorchFunctionMode):
             {},
             [root.detach()],
             [],
-            user_line(),
+            user_place(),
             current_autocast(root),
             pointwise=len({id(tensor) for tensor, _ in origin.versions}) == 1,
         )
@@ -363,12 +364,12 @@ class RuledPass(TorchFunctionMode):
         reference: Call | None = None
         pullback: Pullback = never_pulled_back
         if self._tape is not None:
-            reference = self._tape.exchange(call.name, call, call.line)
+            reference = self._tape.exchange(call.name, call, call.place)
         if self._tape is None or reference is not None:
             if reference is not None:
                 check_shapes(call, reference)
             chosen = rule.linearise(Occurrence(call, reference, self._ledger, tuple(operands)))
-            self._saw(call.name, name_of(rule, chosen), call.line)
+            self._saw(call.name, name_of(rule, chosen), call.place)
             if chosen is None:
                 return None
             pullback = chosen
@@ -431,9 +432,9 @@ class RuledPass(TorchFunctionMode):
             return None
         return self._table.override(operation.name, kind, calling_modules())
 
-    def _saw(self, name: str, rule: str, line: str | None = None) -> None:
+    def _saw(self, name: str, rule: str, place: Place | None = None) -> None:
         if self._counts:
-            self._ledger.saw(name, rule, line or user_line())
+            self._ledger.saw(name, rule, place or user_place())
 
 
 _MASKED_FILL = operation_of(torch.Tensor.masked_fill_)
