@@ -18,7 +18,7 @@ from pellucid._core.rules.certificate import Certificate, Ledger
 from pellucid._core.rules.deeplift_tables import deep_lift_table
 from pellucid._core.rules.environment import eager, restored_generators, uncompiled
 from pellucid._core.rules.mode import RuledPass
-from pellucid._core.rules.table import FunctionRule, Override, Rule, RuleTable
+from pellucid._core.rules.table import FunctionRule, Override, Rule, RuleTable, always
 from pellucid._core.rules.tape import Tape
 from pellucid.errors import UnsupportedModelError, invalid_value
 
@@ -90,6 +90,7 @@ class Choices:
             closed={} if self.rules or self.override else table.closed,
             functions={**table.functions, **self.functions},
             override=self.override or table.override,
+            overrides=table.overrides if self.override is None else always,
         )
 
 

@@ -28,7 +28,8 @@ class Slot:
     number: int
 
 
-_ALONE = (Slot(0),)
+_SLOTS = tuple(Slot(number) for number in range(8))
+_ALONE = _SLOTS[:1]
 """The arguments of a call that takes one active operand and nothing else."""
 
 
@@ -107,6 +108,9 @@ class Call:
         return argument(self.args, self.kwargs, position, name, default)
 
 
+_SEQUENCES = (tuple, list)
+_TENSOR_OR_SEQUENCE = (Tensor, tuple, list)
+_SLOT_OR_SEQUENCE = (Slot, tuple, list)
 _CHEAP = frozenset({"relu", "relu6", "leaky_relu", "hardtanh", "clamp", "clamp_min", "clamp_max", "threshold"})
 _FEW = 2**12
 """Up to so many numbers take less memory than the call itself costs time."""
@@ -159,10 +163,11 @@ def with_slots(value: Any, operands: list[Tensor]) -> Any:
         if not value.requires_grad:
             return value
         operands.append(value)
-        return Slot(len(operands) - 1)
+        number = len(operands) - 1
+        return _SLOTS[number] if number < len(_SLOTS) else Slot(number)
     if isinstance(value, dict):
         return {key: with_slots(part, operands) for key, part in value.items()} if value else value
-    if isinstance(value, tuple | list) and any(isinstance(part, Tensor | tuple | list) for part in value):
+    if isinstance(value, _SEQUENCES) and any(isinstance(part, _TENSOR_OR_SEQUENCE) for part in value):
         return type(value)([with_slots(part, operands) for part in value])
     return value
 
@@ -170,9 +175,11 @@ def with_slots(value: Any, operands: list[Tensor]) -> Any:
 def _fill(value: Any, operands: Sequence[Tensor]) -> Any:
     if isinstance(value, Slot):
         return operands[value.number]
+    if isinstance(value, Tensor):
+        return value
     if isinstance(value, dict):
         return {key: _fill(part, operands) for key, part in value.items()} if value else value
-    if isinstance(value, tuple | list) and any(isinstance(part, Slot | tuple | list) for part in value):
+    if isinstance(value, _SEQUENCES) and any(isinstance(part, _SLOT_OR_SEQUENCE) for part in value):
         return type(value)([_fill(part, operands) for part in value])
     return value
 

@@ -97,12 +97,13 @@ def relevances(
         choice = RuleChoice(choice, rules)
     treatment = Treatment(choice, channel, choice.composite.softmax, books)
     table = treatment.table(f"relevance propagation ({choice.composite.name})")
-    preferred = replace(choices, override=_first(choices, treatment.override))
+    if choices.override is not None or choices.rules:
+        choices = replace(choices, override=_first(choices, treatment.override))
     entering = _entering(uncompiled(forward), channel, books)
-    found = modified_gradients(entering, inputs, select, table, choices=preferred)
+    found = modified_gradients(entering, inputs, select, table, choices=choices)
     choice.check_all_used()
     parts = tuple(
-        channel.arrived(number, torch.where(gradient == 0, 0, value.detach() * gradient))
+        channel.arrived(number, (value.detach() * gradient).masked_fill_(gradient == 0, 0))
         for number, (value, gradient) in enumerate(zip(inputs, found.gradients, strict=True))
     )
     balance = None if books is None else books.close(found.outputs, parts)

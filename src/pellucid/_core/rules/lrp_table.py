@@ -34,7 +34,7 @@ from pellucid._core.rules.normalisation import NORMALISATION_PLANS, NORMALISATIO
 from pellucid._core.rules.precision import at_least_single
 from pellucid._core.rules.recurrent import cell_step, unrolled
 from pellucid._core.rules.recurrent_cells import CELLS
-from pellucid._core.rules.table import Occurrence, Rule, RuleTable
+from pellucid._core.rules.table import Expansion, Occurrence, Rule, RuleTable
 from pellucid._core.rules.vocabulary import Kind, _words
 
 ZERO_AT_ZERO = _words(
@@ -97,16 +97,11 @@ class Treatment:
             },
             names=dict.fromkeys(NORMALISATIONS, scale),
             linear=dict.fromkeys(WITH_CONSTANT_PART if self._books is not None else (), linear),
-            expansions={
-                **ARITHMETIC,
-                "addcmul": _add_product,
-                "lerp": _interpolate,
-                **{word: unrolled(word) for word in CELLS},
-                **{f"{word}_cell": cell_step(word) for word in CELLS},
-            },
+            expansions=_EXPANSIONS,
             region=passing,
             fallback=Rule("gradient", self._unknown),
             override=self.override,
+            overrides=_is_chosen,
         )
 
     def override(self, operation: str, kind: Kind, modules: Modules) -> Rule | None:
@@ -285,6 +280,20 @@ def _add_product(summand: Tensor, one: Tensor, other: Tensor, *, value: Any = 1)
 def _interpolate(start: Tensor, end: Tensor, weight: Any) -> Tensor:
     result: Tensor = start + weight * (end - start)
     return result
+
+
+_EXPANSIONS: dict[str, Expansion] = {
+    **ARITHMETIC,
+    "addcmul": _add_product,
+    "lerp": _interpolate,
+    **{word: unrolled(word) for word in CELLS},
+    **{f"{word}_cell": cell_step(word) for word in CELLS},
+}
+
+
+def _is_chosen(operation: str, kind: Kind) -> bool:
+    """Tell whether `Treatment.override` may have something to say about an operation."""
+    return kind_of(operation, kind) is not None or (kind is Kind.PRODUCT and operation == "einsum")
 
 
 def _no() -> bool:

@@ -249,8 +249,9 @@ class RuledPass(TorchFunctionMode):
     def _runs_directly(self, operation: Operation, kind: Kind) -> bool:
         """Tell whether an operation keeps its gradient, writes nothing and stands outside of regions."""
         table = self._table
-        special = self._careful or self._sums is not None or table.override is not None
-        special = special or operation.writes or operation.elementwise or operation.body is not None
+        special = self._careful or self._sums is not None or operation.writes
+        special = special or (table.override is not None and table.overrides(operation.name, kind))
+        special = special or operation.elementwise or operation.body is not None
         return kind in _LINEAR_KINDS and not special and table.rule_for(operation.name, kind) is NATIVE
 
     def _direct(self, operation: Operation, func: Any, args: Arguments, kwargs: Keywords) -> Any:
@@ -428,9 +429,10 @@ class RuledPass(TorchFunctionMode):
             self._activated.append(weakref.ref(target if base is None else base))
 
     def _override(self, operation: Operation, kind: Kind) -> Rule | None:
-        if self._table.override is None:
+        table = self._table
+        if table.override is None or not table.overrides(operation.name, kind):
             return None
-        return self._table.override(operation.name, kind, calling_modules())
+        return table.override(operation.name, kind, calling_modules())
 
     def _saw(self, name: str, rule: str, place: Place | None = None) -> None:
         if self._counts:

@@ -105,6 +105,11 @@ Override = Callable[[str, Kind, tuple[torch.nn.Module, ...]], Rule | None]
 """From an operation's name, its kind and its modules (innermost first) to the user's rule, or None."""
 
 
+def always(_: str, __: Kind) -> bool:
+    """Ask the override about every operation."""
+    return True
+
+
 @dataclass(frozen=True)
 class RuleTable:
     """Which rule an operation gets; an operation without one keeps its own gradient.
@@ -126,6 +131,8 @@ class RuleTable:
         chosen: The user's rules by canonical name, for any call.
         tracks_sums: Whether some rule asks which sum formed an operand.
         override: The user's choice by operation and module.
+        overrides: Tells for which operations and kinds the override has to be asked, since finding the modules
+            that one runs in takes time.
         joins_sums: Whether sums of members of one region are asked about too; for most methods they are exact.
     """
 
@@ -143,6 +150,7 @@ class RuleTable:
     chosen: Mapping[str, Rule] = field(default_factory=_empty)
     tracks_sums: bool = False
     override: Override | None = None
+    overrides: Callable[[str, Kind], bool] = always
     joins_sums: bool = False
 
     def rule_for(self, name: str, kind: Kind) -> Rule:
