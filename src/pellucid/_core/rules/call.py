@@ -72,7 +72,13 @@ class Call:
     def again(self, *operands: Tensor) -> tuple[Tensor, ...]:
         """Run the operation with other values for its active operands."""
         with _same_autocast(self.autocast):
-            return tensors_in(self.function(*self.filled_args(operands), **self.filled_kwargs(operands)))
+            return tensors_in(self.run(operands))
+
+    def run(self, operands: Sequence[Tensor]) -> Any:
+        """Return what the operation returns with these values in its slots."""
+        if self.args is _ALONE and not self.kwargs:  # most calls with a rule
+            return self.function(operands[0])
+        return self.function(*self.filled_args(operands), **self.filled_kwargs(operands))
 
     def forget_cheap_results(self) -> None:
         """Drop results that cost less to compute again than to keep until the second pass."""
@@ -88,8 +94,7 @@ class Call:
 
     def filled_args(self, operands: Sequence[Tensor]) -> tuple[Any, ...]:
         """Return the positional arguments with these values in the slots."""
-        filled: tuple[Any, ...] = tuple(operands) if self.args is _ALONE else _fill(self.args, operands)
-        return filled
+        return tuple(operands) if self.args is _ALONE else tuple([_fill(arg, operands) for arg in self.args])
 
     def filled_kwargs(self, operands: Sequence[Tensor]) -> dict[str, Any]:
         """Return the keyword arguments with these values in the slots."""
@@ -131,6 +136,11 @@ def tensors_in(result: Any) -> tuple[Tensor, ...]:
     return ()
 
 
+def differentiable(tensor: Tensor) -> bool:
+    """Tell whether a tensor may carry a gradient."""
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
 def put_back(shape: Any, tensors: list[Tensor]) -> Any:
     """Return the same structure as ``shape`` with its tensors replaced, in order; consumes the list."""
     if isinstance(shape, Tensor):
@@ -154,7 +164,7 @@ def slotted_arguments(
     if len(args) == 1 and not kwargs and isinstance(args[0], Tensor):  # most calls with a rule
         return (_ALONE, kwargs), [args[0]]
     operands: list[Tensor] = []
-    return (with_slots(args, operands), with_slots(kwargs, operands)), operands
+    return (tuple([with_slots(arg, operands) for arg in args]), with_slots(kwargs, operands)), operands
 
 
 def with_slots(value: Any, operands: list[Tensor]) -> Any:

@@ -78,6 +78,7 @@ class Treatment:
         self._channel = channel
         self._softmax = softmax
         self._books = books
+        self._labels: dict[int, tuple[PropagationRule, str]] = {}
         self._uniform = Rule("equal shares", self._product)
 
     def table(self, name: str) -> RuleTable:
@@ -114,8 +115,15 @@ class Treatment:
         rule = None if word is None else self._choice.find(operation, word, modules, _no)
         if rule is not None:
             found = rule
-            return Rule(repr(rule), lambda occurrence: self._ruled(occurrence, found))
+            return Rule(self._label(rule), lambda occurrence: self._ruled(occurrence, found))
         return None
+
+    def _label(self, rule: PropagationRule) -> str:
+        """Return the text of a rule, made once: a dataclass takes longer over it than over anything else."""
+        known = self._labels.get(id(rule))
+        if known is None:
+            known = self._labels[id(rule)] = rule, repr(rule)
+        return known[1]
 
     # -- layers
 
@@ -129,7 +137,7 @@ class Treatment:
     def _ruled(self, occurrence: Occurrence, rule: PropagationRule) -> Pullback | None:
         if len(occurrence.operands) > 1:
             return self._native(occurrence)
-        label = repr(rule)
+        label = self._label(rule)
         site = Site(occurrence, self._channel, label)
 
         def function(gradients: Gradients) -> Sequence[Tensor | None]:

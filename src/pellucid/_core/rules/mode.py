@@ -13,13 +13,22 @@ values are carried on with the rule as their backward.
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from pellucid._core.rules.call import Call, Keeper, Slot, current_autocast, put_back, slotted_arguments, tensors_in
+from pellucid._core.rules.call import (
+    Call,
+    Keeper,
+    Slot,
+    current_autocast,
+    differentiable,
+    put_back,
+    slotted_arguments,
+    tensors_in,
+)
 from pellucid._core.rules.careful import natively, natively_careful
 from pellucid._core.rules.carry import Pullback, carry, never_pulled_back
 from pellucid._core.rules.certificate import Ledger
@@ -37,6 +46,18 @@ from pellucid._core.rules.vocabulary import Kind
 
 Arguments = tuple[Any, ...]
 Keywords = dict[str, Any]
+
+
+class _Plan(NamedTuple):
+    """What name and kind of an operation decide on, whatever its arguments are.
+
+    Attributes:
+        direct: Whether it keeps its gradient, writes nothing and stands outside of regions.
+        rule: Its rule; None where its arguments or the modules around it have a say.
+    """
+
+    direct: bool
+    rule: Rule | None
 
 
 class RuledPass(TorchFunctionMode):
@@ -71,7 +92,7 @@ class RuledPass(TorchFunctionMode):
         self._sums = SumTracker() if table.tracks_sums else None
         self._activated: list[weakref.ref[Tensor]] = []
         self._counts = tape is None or not tape.recording
-        self._directly: dict[tuple[Operation, Kind], bool] = {}
+        self._plans: dict[tuple[Operation, Kind], _Plan] = {}
 
     def admit(self, values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Let attributed values into the pass: copies, so that the model may write into them."""
@@ -221,10 +242,10 @@ class RuledPass(TorchFunctionMode):
         kind = operation.kind if operation.decide is None else operation.decide(args, kwargs)
         if kind is Kind.PRODUCT and active == 1:
             kind = Kind.LAYER
-        direct = self._directly.get((operation, kind))
-        if direct is None:
-            direct = self._directly[operation, kind] = self._runs_directly(operation, kind)
-        if direct:
+        plan = self._plans.get((operation, kind))
+        if plan is None:
+            plan = self._plans[operation, kind] = self._plan(operation, kind)
+        if plan.direct:
             return self._direct(operation, func, args, kwargs)
         if kind is Kind.REFUSED:
             raise refused(operation)
@@ -243,16 +264,18 @@ class RuledPass(TorchFunctionMode):
                 self._compare_discrete(operation, args, kwargs)
             result = NotImplemented
         if result is NotImplemented:
-            result = self._run(operation, kind, func, args, kwargs)
+            result = self._run(operation, kind, plan.rule, func, args, kwargs)
         return self._finish(operation, args, kwargs, result, members)
 
-    def _runs_directly(self, operation: Operation, kind: Kind) -> bool:
-        """Tell whether an operation keeps its gradient, writes nothing and stands outside of regions."""
-        table = self._table
-        special = self._careful or self._sums is not None or operation.writes
-        special = special or (table.override is not None and table.overrides(operation.name, kind))
-        special = special or operation.elementwise or operation.body is not None
-        return kind in _LINEAR_KINDS and not special and table.rule_for(operation.name, kind) is NATIVE
+    def _plan(self, operation: Operation, kind: Kind) -> _Plan:
+        name, table = operation.name, self._table
+        if operation.body is not None or (table.override is not None and table.overrides(name, kind)):
+            return _Plan(False, None)
+        if kind not in _LINEAR_KINDS and (name in table.closed or name in table.expansions):
+            return _Plan(False, None)
+        rule = table.rule_for(name, kind)
+        special = self._careful or self._sums is not None or operation.writes or operation.elementwise
+        return _Plan(kind in _LINEAR_KINDS and rule is NATIVE and not special, rule)
 
     def _direct(self, operation: Operation, func: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Run an operation to which nothing else applies: the fast path of most calls."""
@@ -266,27 +289,26 @@ class RuledPass(TorchFunctionMode):
             return result
         return self._finish(operation, args, kwargs, result, None)
 
-    def _run(self, operation: Operation, kind: Kind, func: Any, args: Arguments, kwargs: Keywords) -> Any:
-        """Choose how an operation is treated; the result of an in-place form may not be written yet."""
-        table = self._table
-        chosen = self._override(operation, kind)
-        if chosen is None and kind in _LINEAR_KINDS and operation.body is None:
-            chosen = table.rule_for(operation.name, kind)
-        if chosen is None:
-            if operation.body is not None:
-                with self:
-                    return operation.body(*args, **kwargs)
-            closed = table.closed.get(operation.name)
+    def _run(
+        self, operation: Operation, kind: Kind, rule: Rule | None, func: Any, args: Arguments, kwargs: Keywords
+    ) -> Any:
+        """Treat an operation by its rule, if it has one; the result of an in-place form may not be written yet."""
+        chosen = rule or self._override(operation, kind)
+        if chosen is None and operation.body is not None:
+            with self:
+                return operation.body(*args, **kwargs)
+        if chosen is None and kind not in _LINEAR_KINDS:
+            closed = self._table.closed.get(operation.name)
             if closed is not None and closed.applies(args, kwargs):
                 return self._ruled(operation, closed.rule, func, args, kwargs)
-            expansion = table.expansions.get(operation.name)
+            expansion = self._table.expansions.get(operation.name)
             if expansion is not None:
                 with self:
                     result = expansion(*args, **kwargs)
                 if result is not NotImplemented:
                     self._saw(operation.name, "expanded")
                     return result
-            chosen = table.rule_for(operation.name, kind)
+        chosen = chosen or self._table.rule_for(operation.name, kind)
         if chosen is STOP:
             self._saw(operation.name, STOP.name)
             with torch.no_grad():
@@ -312,13 +334,15 @@ class RuledPass(TorchFunctionMode):
         with without_graph():
             raw = None if rule.compute is None else rule.compute(call)
             if raw is None:
-                raw = call.function(*call.filled_args(values), **call.filled_kwargs(values))
+                raw = call.run(values)
         results = tensors_in(raw)
-        if not any(tensor.is_floating_point() or tensor.is_complex() for tensor in results):
+        if not any(map(differentiable, results)):
             self._saw(operation.name, "decision")
             return raw
         carried = self._carry(call, rule, results, operands)
-        return func(*args, **kwargs) if carried is None else put_back(raw, carried)
+        if carried is None:
+            return func(*args, **kwargs)
+        return carried[0] if raw is results[0] else put_back(raw, carried)
 
     def _joins(self, operation: Operation, kind: Kind, members: dict[int, Origin]) -> bool:
         """Tell whether members of a region get the region's rule; a choice of the user's precedes it."""
