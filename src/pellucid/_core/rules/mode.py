@@ -13,7 +13,7 @@ values are carried on with the rule as their backward.
 from __future__ import annotations
 
 import weakref
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,24 +40,12 @@ from pellucid._core.rules.regions import DISCRETE, Origin, Regions, fills_by_mas
 from pellucid._core.rules.storage import base_of, saved_tensors_are_intercepted, without_graph
 from pellucid._core.rules.sums import SumTracker
 from pellucid._core.rules.switches import Switches, described_in
-from pellucid._core.rules.table import NATIVE, STOP, Occurrence, Rule, RuleTable, name_of
+from pellucid._core.rules.table import LINEAR_KINDS, NATIVE, STOP, Occurrence, Rule, RuleTable, name_of
 from pellucid._core.rules.tape import Tape, check_shapes
 from pellucid._core.rules.vocabulary import Kind
 
 Arguments = tuple[Any, ...]
 Keywords = dict[str, Any]
-
-
-class _Plan(NamedTuple):
-    """What name and kind of an operation decide on, whatever its arguments are.
-
-    Attributes:
-        direct: Whether it keeps its gradient, writes nothing and stands outside of regions.
-        rule: Its rule; None where its arguments or the modules around it have a say.
-    """
-
-    direct: bool
-    rule: Rule | None
 
 
 class RuledPass(TorchFunctionMode):
@@ -92,7 +80,6 @@ class RuledPass(TorchFunctionMode):
         self._sums = SumTracker() if table.tracks_sums else None
         self._activated: list[weakref.ref[Tensor]] = []
         self._counts = tape is None or not tape.recording
-        self._plans: dict[tuple[Operation, Kind], _Plan] = {}
 
     def admit(self, values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Let attributed values into the pass: copies, so that the model may write into them."""
@@ -123,9 +110,9 @@ class RuledPass(TorchFunctionMode):
         if operation.name == "__setitem__" and fills_by_mask(args):
             operation, func = _MASKED_FILL, torch.Tensor.masked_fill_
         active, args = self._sort(args, operation.name)
+        if kwargs and operation.whole is not None and not kwargs.get("inplace"):
+            operation, kwargs = operation.whole, {key: v for key, v in kwargs.items() if key != "inplace"}
         if kwargs:
-            if operation.whole is not None and not kwargs.get("inplace"):
-                operation, kwargs = operation.whole, {key: v for key, v in kwargs.items() if key != "inplace"}
             if kwargs.get("out") is not None:
                 return self._into(func, types, args, kwargs)
             given = tuple(kwargs.values())
@@ -151,8 +138,8 @@ class RuledPass(TorchFunctionMode):
 
     # -- operands
 
-    def _sort(self, values: Arguments, name: str) -> tuple[int, Arguments]:
-        """Count the active tensors among values, and detach parameters and other constants."""
+    def _sort(self, values: Any, name: str) -> tuple[int, Any]:
+        """Count the active tensors among values, and detach parameters and other constants; without any, no copy."""
         active = 0
         seen = self._provenance.seen
         changed: list[Any] | None = None
@@ -171,9 +158,9 @@ class RuledPass(TorchFunctionMode):
                 active += shadow is not None
                 replacement: Any = value.detach() if shadow is None else shadow
             elif type(value) in {tuple, list} and value:
-                inner, parts = self._sort(tuple(value), name)
+                inner, parts = self._sort(value, name)
                 active += inner
-                if all(part is old for part, old in zip(parts, value, strict=True)):
+                if parts is value:
                     continue
                 replacement = type(value)(parts)
             else:
@@ -242,10 +229,8 @@ class RuledPass(TorchFunctionMode):
         kind = operation.kind if operation.decide is None else operation.decide(args, kwargs)
         if kind is Kind.PRODUCT and active == 1:
             kind = Kind.LAYER
-        plan = self._plans.get((operation, kind))
-        if plan is None:
-            plan = self._plans[operation, kind] = self._plan(operation, kind)
-        if plan.direct:
+        plan = self._table.plan(operation, kind)
+        if plan.direct and not self._careful:
             return self._direct(operation, func, args, kwargs)
         if kind is Kind.REFUSED:
             raise refused(operation)
@@ -267,16 +252,6 @@ class RuledPass(TorchFunctionMode):
             result = self._run(operation, kind, plan.rule, func, args, kwargs)
         return self._finish(operation, args, kwargs, result, members)
 
-    def _plan(self, operation: Operation, kind: Kind) -> _Plan:
-        name, table = operation.name, self._table
-        if operation.body is not None or (table.override is not None and table.overrides(name, kind)):
-            return _Plan(False, None)
-        if kind not in _LINEAR_KINDS and (name in table.closed or name in table.expansions):
-            return _Plan(False, None)
-        rule = table.rule_for(name, kind)
-        special = self._careful or self._sums is not None or operation.writes or operation.elementwise
-        return _Plan(kind in _LINEAR_KINDS and rule is NATIVE and not special, rule)
-
     def _direct(self, operation: Operation, func: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Run an operation to which nothing else applies: the fast path of most calls."""
         if not self._regions.without_inactive:
@@ -297,7 +272,7 @@ class RuledPass(TorchFunctionMode):
         if chosen is None and operation.body is not None:
             with self:
                 return operation.body(*args, **kwargs)
-        if chosen is None and kind not in _LINEAR_KINDS:
+        if chosen is None and kind not in LINEAR_KINDS:
             closed = self._table.closed.get(operation.name)
             if closed is not None and closed.applies(args, kwargs):
                 return self._ruled(operation, closed.rule, func, args, kwargs)
@@ -314,7 +289,7 @@ class RuledPass(TorchFunctionMode):
             with torch.no_grad():
                 return operation.functional(*args, **kwargs)
         if chosen is NATIVE:
-            self._saw(operation.name, "linear" if kind in _LINEAR_KINDS else NATIVE.name)
+            self._saw(operation.name, "linear" if kind in LINEAR_KINDS else NATIVE.name)
             formed = None if self._sums is None else self._sums.formed(operation, args, kwargs)
             result = (natively_careful if self._careful else natively)(operation, func, args, kwargs)
             if self._sums is not None:
@@ -464,7 +439,6 @@ class RuledPass(TorchFunctionMode):
 
 
 _MASKED_FILL = operation_of(torch.Tensor.masked_fill_)
-_LINEAR_KINDS = frozenset({Kind.LINEAR, Kind.LAYER})
 
 
 def _unchanged(tensor: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from torch import Tensor
 from pellucid._core.rules.call import Call
 from pellucid._core.rules.carry import Pullback
 from pellucid._core.rules.certificate import Ledger
+from pellucid._core.rules.operation import Operation
 from pellucid._core.rules.vocabulary import Kind
 
 Expansion = Callable[..., Any]
@@ -110,6 +111,21 @@ def always(_: str, __: Kind) -> bool:
     return True
 
 
+LINEAR_KINDS = frozenset({Kind.LINEAR, Kind.LAYER})
+
+
+class Plan(NamedTuple):
+    """What the name and kind of an operation decide on under a table, whatever its arguments are.
+
+    Attributes:
+        direct: Whether it keeps its gradient, writes nothing and stands outside of regions and sums.
+        rule: Its rule; None where its arguments or the modules around it have a say.
+    """
+
+    direct: bool
+    rule: Rule | None
+
+
 @dataclass(frozen=True)
 class RuleTable:
     """Which rule an operation gets; an operation without one keeps its own gradient.
@@ -152,6 +168,7 @@ class RuleTable:
     override: Override | None = None
     overrides: Callable[[str, Kind], bool] = always
     joins_sums: bool = False
+    _plans: dict[tuple[Operation, Kind], Plan] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def rule_for(self, name: str, kind: Kind) -> Rule:
         """Return the rule of an operation."""
@@ -163,3 +180,20 @@ class RuleTable:
         if rule is None and kind is Kind.UNKNOWN:
             rule = self.fallback
         return rule or NATIVE
+
+    def plan(self, operation: Operation, kind: Kind) -> Plan:
+        """Return what is settled about an operation before it is called; found once per table."""
+        plan = self._plans.get((operation, kind))
+        if plan is None:
+            plan = self._plans[operation, kind] = self._new_plan(operation, kind)
+        return plan
+
+    def _new_plan(self, operation: Operation, kind: Kind) -> Plan:
+        name, linear = operation.name, kind in LINEAR_KINDS
+        if operation.body is not None or (self.override is not None and self.overrides(name, kind)):
+            return Plan(False, None)
+        if not linear and (name in self.closed or name in self.expansions):
+            return Plan(False, None)
+        rule = self.rule_for(name, kind)
+        special = self.tracks_sums or operation.writes or operation.elementwise
+        return Plan(linear and rule is NATIVE and not special, rule)
