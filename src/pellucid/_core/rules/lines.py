@@ -27,9 +27,13 @@ def _tells(filename: str) -> bool:
     return filename == _SELECTION or not filename.startswith((_TORCH, _OURS, "<"))
 
 
-def user_place() -> Place:
-    """Return the place of the innermost frame that is neither torch's nor ours."""
-    frame: FrameType | None = sys._getframe(1)  # the documented way to walk without building a traceback
+def user_place(ours: int = 1) -> Place:
+    """Return the place of the innermost frame that is neither torch's nor ours.
+
+    Args:
+        ours: How many frames from the caller's on are known to be ours, so that they need not be looked at.
+    """
+    frame: FrameType | None = sys._getframe(1 + ours)  # the documented way to walk without building a traceback
     while frame is not None:
         code = frame.f_code
         if _tells(code.co_filename):
@@ -46,7 +50,7 @@ def spoken(place: Place) -> str:
 
 def user_line() -> str:
     """Return the place of the innermost frame that is neither torch's nor ours, in words."""
-    return spoken(user_place())
+    return spoken(user_place(0))
 
 
 def calling_modules() -> tuple[torch.nn.Module, ...]:

@@ -257,7 +257,7 @@ class RuledPass(TorchFunctionMode):
         if not self._regions.without_inactive:
             self._compare_discrete(operation, args, kwargs)
         if self._counts:
-            self._ledger.saw(operation.name, "linear", user_place())
+            self._ledger.saw(operation.name, "linear", user_place(3))
         result = func(*args, **kwargs)
         if isinstance(result, Tensor) and result.requires_grad:
             self._provenance.seen.add(result.grad_fn)
@@ -304,7 +304,7 @@ class RuledPass(TorchFunctionMode):
         slotted, operands = slotted_arguments(args, kwargs)
         values = [operand.detach() for operand in operands]
         region = current_autocast(values[0])
-        call = Call(operation.name, operation.functional, *slotted, values, [], user_place(), region)
+        call = Call(operation.name, operation.functional, *slotted, values, [], user_place(4), region)
         call.pointwise = operation.kind is Kind.UNARY and len(values) == 1 and not call.constants()
         with without_graph():
             raw = None if rule.compute is None else rule.compute(call)
