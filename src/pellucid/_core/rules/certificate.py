@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -76,6 +77,12 @@ class Certificate:
         return "\n".join(lines)
 
 
+@functools.lru_cache(maxsize=4096)
+def _row(operation: str, rule: str, place: Place, calls: int) -> OperationReport:
+    """Make a row; the same ones come back at every explanation of a model."""
+    return OperationReport(operation, rule, calls, spoken(place))
+
+
 class Ledger:
     """What one call of a method writes down while it runs; becomes a `Certificate` at the end."""
 
@@ -113,7 +120,7 @@ class Ledger:
         lost = sum(float(amount) for amount in self._residuals)
         scale = 0.0 if difference is None or not lost else float(difference.abs().sum())
         lost = lost / scale if scale > 0 else lost
-        rows = tuple(OperationReport(name, rule, n, spoken(place)) for (name, rule, place), n in self._rows.items())
+        rows = tuple([_row(*key, calls) for key, calls in self._rows.items()])
         return Certificate(
             self._method,
             rows,

@@ -37,7 +37,7 @@ from pellucid._core.rules.operation import Operation, operation_of
 from pellucid._core.rules.provenance import Provenance
 from pellucid._core.rules.refusals import refused
 from pellucid._core.rules.regions import DISCRETE, Origin, Regions, fills_by_mask, meet, spans
-from pellucid._core.rules.storage import base_of, saved_tensors_are_intercepted, without_graph
+from pellucid._core.rules.storage import base_of, gradients, saved_tensors_are_intercepted
 from pellucid._core.rules.sums import SumTracker
 from pellucid._core.rules.switches import Switches, described_in
 from pellucid._core.rules.table import LINEAR_KINDS, NATIVE, STOP, Occurrence, Rule, RuleTable, name_of
@@ -306,7 +306,7 @@ class RuledPass(TorchFunctionMode):
         region = current_autocast(values[0])
         call = Call(operation.name, operation.functional, *slotted, values, [], user_place(4), region)
         call.pointwise = operation.kind is Kind.UNARY and len(values) == 1 and not call.constants()
-        with without_graph():
+        with gradients(False):
             raw = None if rule.compute is None else rule.compute(call)
             if raw is None:
                 raw = call.run(values)

@@ -1,4 +1,4 @@
-"""Facts about aliasing that torch offers only under private names, in one place."""
+"""Facts about aliasing, and a switch, that torch offers only under private names, in one place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _top_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", Non
 
 _transforms = getattr(torch._C._functorch, "peek_interpreter_stack", None)  # noqa: SLF001 # likewise
 
-_set_grad = torch._C._set_grad_enabled  # noqa: SLF001 # what torch.no_grad() calls
+_set_grad = torch._C._set_grad_enabled  # noqa: SLF001 # what torch.set_grad_enabled calls
 
 _any_autocast = getattr(torch._C, "_is_any_autocast_enabled", None)  # noqa: SLF001 # likewise
 
@@ -42,14 +42,17 @@ def autocasts_somewhere() -> bool:
     return _any_autocast is None or bool(_any_autocast())
 
 
-class without_graph:  # noqa: N801 # a context manager, named as torch's
-    """``torch.no_grad()`` at a third of its cost, for what is entered at every call."""
+class gradients:  # noqa: N801 # a context manager, named as torch's
+    """Switch gradients on or off, as ``torch.set_grad_enabled`` at a third of its cost: it is entered at every call."""
 
-    __slots__ = ("_before",)
+    __slots__ = ("_before", "_enabled")
+
+    def __init__(self, enabled: bool) -> None:
+        self._enabled = enabled
 
     def __enter__(self) -> None:
         self._before = torch.is_grad_enabled()
-        _set_grad(False)
+        _set_grad(self._enabled)
 
     def __exit__(self, *_: object) -> None:
         _set_grad(self._before)
