@@ -61,7 +61,7 @@ def _different_course(here: str, there: str) -> UnsupportedModelError:
 
 def check_shapes(call: Call, reference: Call) -> None:
     """Refuse a call whose operands have other shapes in the two passes."""
-    here, there = ([operand.shape for operand in one.operands] for one in (call, reference))
+    here, there = [x.shape for x in call.operands], [x.shape for x in reference.operands]
     if here != there:
         shapes, others = ([tuple(shape) for shape in each] for each in (here, there))
         raise UnsupportedModelError(
