@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -16,9 +15,9 @@ from pellucid._core.rules.careful import FORBIDDEN_WRITES
 from pellucid._core.rules.carry import repeating
 from pellucid._core.rules.certificate import Certificate, Ledger
 from pellucid._core.rules.deeplift_tables import deep_lift_table
-from pellucid._core.rules.environment import eager, restored_generators, uncompiled
+from pellucid._core.rules.environment import eager, restored_generators, uncompiled, with_gradients
 from pellucid._core.rules.mode import RuledPass
-from pellucid._core.rules.table import FunctionRule, Override, Rule, RuleTable
+from pellucid._core.rules.table import FunctionRule, Override, Rule, RuleTable, always
 from pellucid._core.rules.tape import Tape
 from pellucid.errors import UnsupportedModelError, invalid_value
 
@@ -90,6 +89,7 @@ class Choices:
             closed={} if self.rules or self.override else table.closed,
             functions={**table.functions, **self.functions},
             override=self.override or table.override,
+            overrides=table.overrides if self.override is None else always,
         )
 
 
@@ -142,7 +142,7 @@ def deep_lift_of_each(
 ) -> tuple[Multipliers, ...]:
     """Return the multipliers of ``deep_lift_gradients`` for several outputs, from one pair of passes."""
     table = choices.applied_to(deep_lift_table(rule, strict=strict))
-    with _surroundings(inputs, len(selects)) as restore:
+    with repeating(len(selects)), eager(), with_gradients(), restored_generators(inputs) as restore:
         found = _retried(lambda careful: _paired(table, forward, inputs, baselines, selects, restore, careful), restore)
     for each in found:
         if strict and each.certificate.switches:
@@ -175,14 +175,8 @@ def modified_gradients_of_each(
     if rules.paired:
         raise invalid_value("rules", rules.name, "its rules need a reference pass", "it to deep_lift_gradients")
     table = choices.applied_to(rules)
-    with _surroundings(inputs, len(selects)) as restore:
+    with repeating(len(selects)), eager(), with_gradients(), restored_generators(inputs) as restore:
         return _retried(lambda careful: _single(table, forward, inputs, selects, careful), restore)
-
-
-@contextlib.contextmanager
-def _surroundings(inputs: Inputs, outputs: int) -> Iterator[Callable[[], None]]:
-    with repeating(outputs), eager(), torch.inference_mode(False), restored_generators(inputs) as restore:
-        yield restore  # gradients are on outside of inference mode, whatever was chosen around it
 
 
 def _retried(attempt: Callable[[bool], Result], restore: Callable[[], None]) -> Result:
@@ -256,7 +250,8 @@ def _differentiate(outputs: Inputs, leaves: Inputs, active: tuple[bool, ...]) ->
         found: tuple[Tensor | None, ...] = (None,) * len(leaves)
         if active[k]:
             again = any(active[k + 1 :])
-            found = torch.autograd.grad(output.sum(), leaves, allow_unused=True, retain_graph=again)
+            one_each = torch.ones_like(output)
+            found = torch.autograd.grad(output, leaves, one_each, allow_unused=True, retain_graph=again)
         gradients = tuple(torch.zeros_like(x) if g is None else g.detach() for x, g in zip(leaves, found, strict=True))
         results.append((gradients, frozenset(n for n, g in enumerate(found) if g is not None)))
     return results

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from pellucid._core.rules.decisions import argument
-from pellucid._core.rules.storage import address_of
+from pellucid._core.rules.lines import NOWHERE, Place, spoken
+from pellucid._core.rules.storage import address_of, autocasts_somewhere
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,12 @@ class Slot:
     number: int
 
 
-_ALONE = (Slot(0),)
+_SLOTS = tuple(Slot(number) for number in range(8))
+_ALONE = _SLOTS[:1]
 """The arguments of a call that takes one active operand and nothing else."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Call:
     """One call of an operation, with everything on it detached from autograd.
 
@@ -42,7 +44,7 @@ class Call:
         kwargs: Keyword arguments, likewise.
         operands: Values of the active operands.
         results: Tensors that the call returned.
-        line: The user's line.
+        place: The user's line; in words, `line`.
         autocast: Device type and dtype of the autocast region it ran in, or None.
         summed: The sum that formed the operand, for rules that belong to both.
         kept: What a rule that computed the values itself keeps for its pullback.
@@ -56,16 +58,27 @@ class Call:
     kwargs: dict[str, Any]
     operands: list[Tensor]
     results: list[Tensor]
-    line: str
+    place: Place = NOWHERE
     autocast: tuple[str, torch.dtype] | None = None
     summed: Any = None
     pointwise: bool = False
     kept: Any = None
 
+    @property
+    def line(self) -> str:
+        """The user's line, ``file:line in function``."""
+        return spoken(self.place)
+
     def again(self, *operands: Tensor) -> tuple[Tensor, ...]:
         """Run the operation with other values for its active operands."""
         with same_autocast(self.autocast):
-            return tensors_in(self.function(*self.filled_args(operands), **self.filled_kwargs(operands)))
+            return tensors_in(self.run(operands))
+
+    def run(self, operands: Sequence[Tensor]) -> Any:
+        """Return what the operation returns with these values in its slots."""
+        if self.args is _ALONE and not self.kwargs:  # most calls with a rule
+            return self.function(operands[0])
+        return self.function(*self.filled_args(operands), **self.filled_kwargs(operands))
 
     def forget_cheap_results(self) -> None:
         """Drop results that cost less to compute again than to keep until the second pass."""
@@ -81,8 +94,7 @@ class Call:
 
     def filled_args(self, operands: Sequence[Tensor]) -> tuple[Any, ...]:
         """Return the positional arguments with these values in the slots."""
-        filled: tuple[Any, ...] = tuple(operands) if self.args is _ALONE else _fill(self.args, operands)
-        return filled
+        return tuple(operands) if self.args is _ALONE else tuple([_fill(arg, operands) for arg in self.args])
 
     def filled_kwargs(self, operands: Sequence[Tensor]) -> dict[str, Any]:
         """Return the keyword arguments with these values in the slots."""
@@ -101,6 +113,9 @@ class Call:
         return argument(self.args, self.kwargs, position, name, default)
 
 
+_SEQUENCES = (tuple, list)
+_TENSOR_OR_SEQUENCE = (Tensor, tuple, list)
+_SLOT_OR_SEQUENCE = (Slot, tuple, list)
 _CHEAP = frozenset({"relu", "relu6", "leaky_relu", "hardtanh", "clamp", "clamp_min", "clamp_max", "threshold"})
 _FEW = 2**12
 """Up to so many numbers take less memory than the call itself costs time."""
@@ -119,6 +134,11 @@ def tensors_in(result: Any) -> tuple[Tensor, ...]:
                 found += tensors_in(part)
         return tuple(found)
     return ()
+
+
+def differentiable(tensor: Tensor) -> bool:
+    """Tell whether a tensor may carry a gradient."""
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def put_back(shape: Any, tensors: list[Tensor]) -> Any:
@@ -144,7 +164,7 @@ def slotted_arguments(
     if len(args) == 1 and not kwargs and isinstance(args[0], Tensor):  # most calls with a rule
         return (_ALONE, kwargs), [args[0]]
     operands: list[Tensor] = []
-    return (with_slots(args, operands), with_slots(kwargs, operands)), operands
+    return (tuple([with_slots(arg, operands) for arg in args]), with_slots(kwargs, operands)), operands
 
 
 def with_slots(value: Any, operands: list[Tensor]) -> Any:
@@ -153,10 +173,11 @@ def with_slots(value: Any, operands: list[Tensor]) -> Any:
         if not value.requires_grad:
             return value
         operands.append(value)
-        return Slot(len(operands) - 1)
+        number = len(operands) - 1
+        return _SLOTS[number] if number < len(_SLOTS) else Slot(number)
     if isinstance(value, dict):
         return {key: with_slots(part, operands) for key, part in value.items()} if value else value
-    if isinstance(value, tuple | list) and any(isinstance(part, Tensor | tuple | list) for part in value):
+    if isinstance(value, _SEQUENCES) and any(isinstance(part, _TENSOR_OR_SEQUENCE) for part in value):
         return type(value)([with_slots(part, operands) for part in value])
     return value
 
@@ -164,15 +185,19 @@ def with_slots(value: Any, operands: list[Tensor]) -> Any:
 def _fill(value: Any, operands: Sequence[Tensor]) -> Any:
     if isinstance(value, Slot):
         return operands[value.number]
+    if isinstance(value, Tensor):
+        return value
     if isinstance(value, dict):
         return {key: _fill(part, operands) for key, part in value.items()} if value else value
-    if isinstance(value, tuple | list) and any(isinstance(part, Slot | tuple | list) for part in value):
+    if isinstance(value, _SEQUENCES) and any(isinstance(part, _SLOT_OR_SEQUENCE) for part in value):
         return type(value)([_fill(part, operands) for part in value])
     return value
 
 
 def current_autocast(tensor: Tensor) -> tuple[str, torch.dtype] | None:
     """Return the autocast region that is open for a tensor's device, or None."""
+    if not autocasts_somewhere():
+        return None
     device = tensor.device.type
     return (device, torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None
 
@@ -190,7 +215,7 @@ class Keeper:
     Example:
         >>> import torch
         >>> x = torch.tensor([1.0, -1.0])
-        >>> call = Call("relu", torch.relu, (Slot(0),), {}, [x], [], "")
+        >>> call = Call("relu", torch.relu, (Slot(0),), {}, [x], [])
         >>> keeper = Keeper()
         >>> keeper.hold(call)
         >>> keeper.before_writing(x)
@@ -200,18 +225,27 @@ class Keeper:
     """
 
     def __init__(self) -> None:
+        self._new: list[weakref.ref[Call]] = []
         self._holders: dict[int, list[weakref.ref[Call]]] = {}
 
     def hold(self, call: Call) -> None:
         """Protect everything that a call keeps."""
-        reference = weakref.ref(call)
-        for tensor in (*call.operands, *call.results, *call.constants()):
-            address = address_of(tensor)
-            if address:
-                self._holders.setdefault(address, []).append(reference)
+        self._new.append(weakref.ref(call))  # addresses are read when something is written, which most models never do
+
+    def _find_addresses(self) -> None:
+        for reference in self._new:
+            call = reference()
+            if call is None:
+                continue
+            for tensor in (*call.operands, *call.results, *call.constants()):
+                address = address_of(tensor)
+                if address:
+                    self._holders.setdefault(address, []).append(reference)
+        self._new.clear()
 
     def before_writing(self, target: Tensor) -> None:
         """Give each call that holds the target's memory a copy of its own."""
+        self._find_addresses()
         address = address_of(target)
         holders = self._holders.pop(address, None) if address else None
         for reference in holders or ():

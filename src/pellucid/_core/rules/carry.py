@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid._core.rules.storage import base_of
+from pellucid._core.rules.storage import base_of, inside_transform
 
 Gradients = tuple[Tensor | None, ...]
 Pullback = Callable[[Gradients], Sequence[Tensor | None]]
@@ -55,13 +55,14 @@ class _Carry(torch.autograd.Function):
     def forward(ctx: Any, pullback: Pullback, results: tuple[Tensor, ...], *operands: Tensor) -> Any:  # noqa: ARG004 # operands are there for autograd
         ctx.pullback = pullback
         ctx.set_materialize_grads(False)
-        discrete = [result for result in results if not (result.is_floating_point() or result.is_complex())]
-        ctx.mark_non_differentiable(*discrete)
+        if len(results) > 1:  # a single one is differentiable, or there would be nothing to carry
+            discrete = [result for result in results if not (result.is_floating_point() or result.is_complex())]
+            ctx.mark_non_differentiable(*discrete)
         return results
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        if all(gradient is None for gradient in gradients):
+        if gradients[0] is None and all(gradient is None for gradient in gradients):
             return (None,) * len(ctx.needs_input_grad)
         pullback = ctx.pullback
         if not (getattr(pullback, "repeatable", False) or is_repeating()):
@@ -69,14 +70,18 @@ class _Carry(torch.autograd.Function):
         return (None, None, *pullback(gradients))
 
 
+_apply_outside_of_transforms = super(torch.autograd.Function, _Carry).apply
+"""What ``Function.apply`` comes down to after it has looked for transforms of torch.func, which takes as long again."""
+
+
 def carry(pullback: Pullback, results: Sequence[Tensor], operands: Sequence[Tensor]) -> list[Tensor]:
     """Attach a backward to values: the results, now depending on the operands through ``pullback``.
 
     Views are copied, because autograd forbids to write into a view that a custom function returned.
     """
-    owned = tuple(result if base_of(result) is None else result.clone() for result in results)
-    carried = _Carry.apply(pullback, owned, *operands)  # type: ignore[no-untyped-call]  # torch leaves apply untyped
-    return list(carried)
+    owned = tuple([result if base_of(result) is None else result.clone() for result in results])
+    apply: Callable[..., Any] = _Carry.apply if inside_transform() else _apply_outside_of_transforms
+    return list(apply(pullback, owned, *operands))
 
 
 def never_pulled_back(_: Gradients) -> Sequence[Tensor | None]:

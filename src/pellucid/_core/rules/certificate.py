@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import Tensor
+
+from pellucid._core.rules.lines import Place, spoken
 
 
 @dataclass(frozen=True)
@@ -74,20 +77,27 @@ class Certificate:
         return "\n".join(lines)
 
 
+@functools.lru_cache(maxsize=4096)
+def _row(operation: str, rule: str, place: Place, calls: int) -> OperationReport:
+    """Make a row; the same ones come back at every explanation of a model."""
+    return OperationReport(operation, rule, calls, spoken(place))
+
+
 class Ledger:
     """What one call of a method writes down while it runs; becomes a `Certificate` at the end."""
 
     def __init__(self, method: str) -> None:
         self._method = method
-        self._rows: Counter[tuple[str, str, str]] = Counter()
+        self._rows: dict[tuple[str, str, Place], int] = {}
         self._switches: dict[str, None] = {}
         self._unknown: dict[str, None] = {}
         self._notices: dict[str, None] = {}
         self._residuals: list[Tensor] = []
 
-    def saw(self, operation: str, rule: str, line: str) -> None:
+    def saw(self, operation: str, rule: str, place: Place) -> None:
         """Count one call of an operation."""
-        self._rows[operation, rule, line] += 1
+        key = (operation, rule, place)
+        self._rows[key] = self._rows.get(key, 0) + 1
 
     def switch(self, text: str) -> None:
         """Note a decision that differs between the passes."""
@@ -110,7 +120,7 @@ class Ledger:
         lost = sum(float(amount) for amount in self._residuals)
         scale = 0.0 if difference is None or not lost else float(difference.abs().sum())
         lost = lost / scale if scale > 0 else lost
-        rows = tuple(OperationReport(name, rule, n, line) for (name, rule, line), n in self._rows.items())
+        rows = tuple([_row(*key, calls) for key, calls in self._rows.items()])
         return Certificate(
             self._method,
             rows,

@@ -41,6 +41,8 @@ def secant_slope(call: Call, reference: Call) -> Tensor:
     """
     x, start = at_least_single(call.operands[0]), at_least_single(reference.operands[0])
     y, first = at_least_single(call.result()), at_least_single(reference.result())
+    if call.name == "relu":
+        return _slope_of_relu(x, start, y, first)
     closed = _CLOSED_SLOPES.get(call.name)
     slope = None if closed is None else closed(call, x, start, y, first)
     if slope is None:
@@ -51,9 +53,12 @@ def secant_slope(call: Call, reference: Call) -> Tensor:
         if not bool(far.all()):
             slope = slope.contiguous()
             _use_gradients(slope.view(-1), far.logical_not_().flatten().nonzero().squeeze(1), call, reference)
-    if not math.isfinite(slope.sum().item()):  # reading is cheaper than writing
-        slope.nan_to_num_(0.0, 0.0, 0.0)
-    return slope
+    return slope if _is_finite(slope) else slope.nan_to_num_(0.0, 0.0, 0.0)
+
+
+def _is_finite(slope: Tensor) -> bool:
+    """Tell whether all is finite: reading is cheaper than writing."""
+    return math.isfinite(slope.sum().item())
 
 
 def _slope_of_power(call: Call, x: Tensor, start: Tensor, _: Tensor, __: Tensor) -> Tensor | None:
@@ -66,16 +71,15 @@ def _slope_of_inverse_root(_: Call, __: Tensor, ___: Tensor, y: Tensor, first: T
     return (product / (y + first)).mul_(product).neg_()
 
 
-def _slope_of_relu(_: Call, x: Tensor, start: Tensor, y: Tensor, first: Tensor) -> Tensor:
+def _slope_of_relu(x: Tensor, start: Tensor, y: Tensor, first: Tensor) -> Tensor:
     """Divide: on one side of the kink both differences are the same number or one is zero, and across none cancels."""
     slope = (y - first).div_(x - start)
-    if math.isfinite(slope.sum().item()):
+    if _is_finite(slope):
         return slope
-    return torch.where(x == start, (x > 0).to(slope.dtype), slope)
+    return torch.where(x == start, (x > 0).to(slope.dtype), slope).nan_to_num_(0.0, 0.0, 0.0)
 
 
 _CLOSED_SLOPES: dict[str, Callable[[Call, Tensor, Tensor, Tensor, Tensor], Tensor | None]] = {
-    "relu": _slope_of_relu,
     "square": lambda _, x, start, *__: x + start,
     "pow": _slope_of_power,
     "__pow__": _slope_of_power,

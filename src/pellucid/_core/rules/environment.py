@@ -12,31 +12,41 @@ import torch
 from torch import Tensor
 
 from pellucid._core.model import generator_states, restore_generators
+from pellucid._core.rules.storage import gradients
 
 _lock = threading.Lock()
 _running = 0
 _stance: contextlib.AbstractContextManager[Any] | None = None
 
 
-@contextlib.contextmanager
-def restored_generators(inputs: tuple[Tensor, ...]) -> Iterator[Callable[[], None]]:
-    """Put torch's generators back at the end, and whenever the yielded function is called.
+class restored_generators:  # noqa: N801 # a context manager, named as torch's
+    """Put torch's generators back at the end, and whenever the function that it gives is called.
 
     Both passes of a pair must draw the same numbers, or dropout would differ between them, and a
     deterministic method must leave the generators as it found them.
 
-    Yields:
-        The function that puts them back.
+    Args:
+        inputs: Tensors on the devices whose generators are meant; the CPU's always is.
     """
-    before = generator_states(*{tensor.device for tensor in inputs})
 
-    def restore() -> None:
-        restore_generators(before)
+    def __init__(self, inputs: tuple[Tensor, ...]) -> None:
+        self._devices = {tensor.device for tensor in inputs}
 
-    try:
-        yield restore
-    finally:
-        restore()
+    def __enter__(self) -> Callable[[], None]:
+        self._before = generator_states(*self._devices)
+        return self._restore
+
+    def _restore(self) -> None:
+        restore_generators(self._before)
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+
+def with_gradients() -> contextlib.AbstractContextManager[Any]:
+    """Switch gradients on, and inference mode off, whatever was chosen outside."""
+    inside = torch.is_inference_mode_enabled()
+    return torch.inference_mode(False) if inside else gradients(True)  # outside of it, gradients are on
 
 
 def uncompiled(forward: Callable[..., Any]) -> Callable[..., Any]:

@@ -62,7 +62,7 @@ Shape = Callable[[Call], Callable[[Tensor], Tensor]]
 def _guided(call: Call) -> Callable[[Tensor], Tensor]:
     if call.name == "relu":  # torch's own backward: only the result is kept, by the call, which guards it from writes
         call.operands.clear()
-        return lambda gradient: torch.ops.aten.threshold_backward(gradient.clamp_min(0), call.results[0], 0)
+        return lambda gradient: torch.ops.aten.threshold_backward.default(gradient.clamp_min(0), call.results[0], 0)
     slope = vjp(call.again, call.operands, (torch.ones_like(call.results[0]),))[0].clamp_min_(0)
     return lambda gradient: gradient.clamp_min(0) * slope
 

@@ -99,12 +99,13 @@ def relevances(
         choice = RuleChoice(choice, rules)
     treatment = Treatment(choice, channel, choice.composite.softmax, books)
     table = treatment.table(f"relevance propagation ({choice.composite.name})")
-    preferred = replace(choices, override=_first(choices, treatment.override))
+    if choices.override is not None or choices.rules:
+        choices = replace(choices, override=_first(choices, treatment.override))
     entering = _entering(uncompiled(forward), channel, books)
-    found = modified_gradients(entering, inputs, select, table, choices=preferred)
+    found = modified_gradients(entering, inputs, select, table, choices=choices)
     choice.check_all_used()
     parts = tuple(
-        channel.arrived(number, torch.where(gradient == 0, 0, value.detach() * gradient))
+        channel.arrived(number, (value.detach() * gradient).masked_fill_(gradient == 0, 0))
         for number, (value, gradient) in enumerate(zip(inputs, found.gradients, strict=True))
     )
     balance = None if books is None else books.close(found.outputs, parts)
@@ -124,9 +125,11 @@ def _entering(inner: Forward, channel: Channel, books: Books | None) -> Forward:
 
 
 def _leaf(entered: Tensor) -> Tensor:
-    """Return the leaf behind a value that entered the pass."""
+    """Return the leaf behind a value that entered the pass; a tensor of a class of its own enters in several steps."""
     node: Any = entered.grad_fn
-    leaf: Tensor = node.next_functions[0][0].variable
+    while not hasattr(node, "variable"):
+        node = node.next_functions[0][0]
+    leaf: Tensor = node.variable
     return leaf
 
 

@@ -73,14 +73,16 @@ class RuleChoice:
         self, operation: str, kind: str, modules: Modules, reads_inputs: Callable[[], bool]
     ) -> PropagationRule | None:
         """Return the rule of an operation, or None where it keeps the default of its kind."""
-        named = tuple((self._name(module, modules[-1]), module) for module in modules)
-        around = named if kind in {CONVOLUTION, DENSE} else named[:1]
-        for name, module in around:
-            rule = self._of_module(name, module)
+
+        def name(module: torch.nn.Module) -> str:
+            return self._name(module, modules[-1])
+
+        for module in modules if kind in {CONVOLUTION, DENSE} else modules[:1]:
+            rule = self._of_module(module, name)
             if rule is not None:
                 return rule
         first = _never if self._partial else reads_inputs
-        return self.composite.rule_at(Place(operation, kind, named, first))
+        return self.composite.rule_at(Place(operation, kind, modules, name, first))
 
     def check_all_used(self) -> None:
         """Refuse modules and names of the mapping that no operation ran in."""
@@ -93,7 +95,7 @@ class RuleChoice:
                 "modules or names as in named_modules()",
             )
 
-    def _of_module(self, name: str, module: torch.nn.Module) -> PropagationRule | None:
+    def _of_module(self, module: torch.nn.Module, name: Callable[[torch.nn.Module], str]) -> PropagationRule | None:
         entry = self._by_module.get(id(module))
         if entry is not None:
             self._waiting.discard(entry[0])
@@ -101,9 +103,13 @@ class RuleChoice:
         own = vars(module).get("rule")
         if own is not None and _is_meant(own):
             return _checked(own, module)
-        if name in self._by_name:
-            self._waiting.discard(name)
-            return self._by_name[name]
+        if self._by_name:  # names are only found where some rule asks for them
+            called = name(module)
+            if called in self._by_name:
+                self._waiting.discard(called)
+                return self._by_name[called]
+        if not self._by_type:
+            return None
         return next((self._by_type[base] for base in type(module).__mro__ if base in self._by_type), None)
 
     def _name(self, module: torch.nn.Module, root: torch.nn.Module) -> str:

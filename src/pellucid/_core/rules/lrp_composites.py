@@ -20,20 +20,22 @@ CONVOLUTION, DENSE, LAYER = "convolution", "dense", "layer"
 NAMED_KINDS = (CONVOLUTION, DENSE, LAYER, "batch_norm", "normalisation", "pooling", "activation")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, slots=True)  # not frozen, which would triple the time to make one
 class Place:
-    """Where an operation runs, for assignments to match.
+    """Where an operation runs, for assignments to match; never changed.
 
     Args:
         operation: Canonical name of the operation.
         kind: Its kind, in the words of `Assign`.
-        modules: The modules it runs in with their names, innermost first.
+        modules: The modules it runs in, innermost first.
+        name: Returns the name of one of them.
         reads_inputs: Tells whether its operand depends on the inputs through linear operations alone.
     """
 
     operation: str
     kind: str
-    modules: tuple[tuple[str, torch.nn.Module], ...]
+    modules: tuple[torch.nn.Module, ...]
+    name: Callable[[torch.nn.Module], str]
     reads_inputs: Callable[[], bool]
 
 
@@ -79,8 +81,8 @@ class Assign:
             return True
         around = place.modules if place.kind in {CONVOLUTION, DENSE} else place.modules[:1]
         if isinstance(self.module, str):
-            return any(fnmatch.fnmatchcase(name, self.module) for name, _ in around)
-        return any(isinstance(module, self.module) for _, module in around)
+            return any(fnmatch.fnmatchcase(place.name(module), self.module) for module in around)
+        return any(isinstance(module, self.module) for module in around)
 
     def __repr__(self) -> str:
         """Return the line as text."""

@@ -32,9 +32,9 @@ class Nature(Enum):
     NATIVE = "as transparent as a native operation"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)  # not frozen, which would triple the time to make one
 class Pull:
-    """A pullback with what others need to know about its call.
+    """A pullback with what others need to know about its call; never changed.
 
     Args:
         function: The pullback.

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core.rules.lrp_layers import split
-from pellucid._core.rules.lrp_site import Site, quotient, stabilised
+from pellucid._core.rules.lrp_site import Site, quotient
 from pellucid._core.rules.precision import at_least_single
 from pellucid.errors import UnsupportedModelError, invalid_value
 
@@ -52,9 +52,9 @@ class PropagationRule(ABC):
 
 
 def shrunk(gradient: Tensor, y: Tensor, epsilon: float) -> Tensor:
-    """Return g y / (y + epsilon sign(y)), computed in single precision at least."""
-    wide = at_least_single(y)
-    return gradient * (wide / stabilised(wide, epsilon)).to(gradient.dtype)
+    """Return g y / (y + epsilon sign(y)), which is g |y| / (|y| + epsilon), in single precision at least."""
+    size = at_least_single(y).abs()
+    return gradient * (size / (size + epsilon)).to(gradient.dtype)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def stabilised(denominator: Tensor, epsilon: float) -> Tensor:
     """Move a denominator away from zero by epsilon, keeping its sign or phase; zero counts as positive."""
     if denominator.is_complex():
         return denominator + epsilon * torch.where(denominator == 0, 1, denominator.sgn())
-    return denominator + torch.where(denominator >= 0, epsilon, -epsilon).to(denominator.dtype)
+    return torch.where(denominator >= 0, denominator + epsilon, denominator - epsilon)
 
 
 def quotient(relevance: Tensor, total: Tensor, scale: Tensor) -> Tensor:
@@ -141,7 +141,7 @@ class Site:
 
     def relevance(self, gradient: Tensor) -> Tensor:
         """Return the relevance of the result."""
-        return torch.where(gradient == 0, 0, gradient * self.y)
+        return (gradient * self.y).masked_fill_(gradient == 0, 0)
 
     def pull(self, gradient: Tensor) -> Tensor:
         """Pull a gradient back by the operation's own derivative."""

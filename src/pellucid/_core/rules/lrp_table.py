@@ -34,7 +34,7 @@ from pellucid._core.rules.normalisation import NORMALISATION_PLANS, NORMALISATIO
 from pellucid._core.rules.precision import at_least_single
 from pellucid._core.rules.recurrent import cell_step, unrolled
 from pellucid._core.rules.recurrent_cells import CELLS
-from pellucid._core.rules.table import Occurrence, Rule, RuleTable
+from pellucid._core.rules.table import Expansion, Occurrence, Rule, RuleTable
 from pellucid._core.rules.vocabulary import Kind, _words
 
 ZERO_AT_ZERO = _words(
@@ -78,6 +78,7 @@ class Treatment:
         self._channel = channel
         self._softmax = softmax
         self._books = books
+        self._labels: dict[int, tuple[PropagationRule, str]] = {}
         self._uniform = Rule("equal shares", self._product)
 
     def table(self, name: str) -> RuleTable:
@@ -97,16 +98,11 @@ class Treatment:
             },
             names=dict.fromkeys(NORMALISATIONS, scale),
             linear=dict.fromkeys(WITH_CONSTANT_PART if self._books is not None else (), linear),
-            expansions={
-                **ARITHMETIC,
-                "addcmul": _add_product,
-                "lerp": _interpolate,
-                **{word: unrolled(word) for word in CELLS},
-                **{f"{word}_cell": cell_step(word) for word in CELLS},
-            },
+            expansions=_EXPANSIONS,
             region=passing,
             fallback=Rule("gradient", self._unknown),
             override=self.override,
+            overrides=_is_chosen,
         )
 
     def override(self, operation: str, kind: Kind, modules: Modules) -> Rule | None:
@@ -119,8 +115,15 @@ class Treatment:
         rule = None if word is None else self._choice.find(operation, word, modules, _no)
         if rule is not None:
             found = rule
-            return Rule(repr(rule), lambda occurrence: self._ruled(occurrence, found))
+            return Rule(self._label(rule), lambda occurrence: self._ruled(occurrence, found))
         return None
+
+    def _label(self, rule: PropagationRule) -> str:
+        """Return the text of a rule, made once: a dataclass takes longer over it than over anything else."""
+        known = self._labels.get(id(rule))
+        if known is None:
+            known = self._labels[id(rule)] = rule, repr(rule)
+        return known[1]
 
     # -- layers
 
@@ -134,7 +137,7 @@ class Treatment:
     def _ruled(self, occurrence: Occurrence, rule: PropagationRule) -> Pullback | None:
         if len(occurrence.operands) > 1:
             return self._native(occurrence)
-        label = repr(rule)
+        label = self._label(rule)
         site = Site(occurrence, self._channel, label)
 
         def function(gradients: Gradients) -> Sequence[Tensor | None]:
@@ -285,6 +288,20 @@ def _add_product(summand: Tensor, one: Tensor, other: Tensor, *, value: Any = 1)
 def _interpolate(start: Tensor, end: Tensor, weight: Any) -> Tensor:
     result: Tensor = start + weight * (end - start)
     return result
+
+
+_EXPANSIONS: dict[str, Expansion] = {
+    **ARITHMETIC,
+    "addcmul": _add_product,
+    "lerp": _interpolate,
+    **{word: unrolled(word) for word in CELLS},
+    **{f"{word}_cell": cell_step(word) for word in CELLS},
+}
+
+
+def _is_chosen(operation: str, kind: Kind) -> bool:
+    """Tell whether `Treatment.override` may have something to say about an operation."""
+    return kind_of(operation, kind) is not None or (kind is Kind.PRODUCT and operation == "einsum")
 
 
 def _no() -> bool:

@@ -19,19 +19,28 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from pellucid._core.rules.call import Call, Keeper, Slot, current_autocast, put_back, slotted_arguments, tensors_in
+from pellucid._core.rules.call import (
+    Call,
+    Keeper,
+    Slot,
+    current_autocast,
+    differentiable,
+    put_back,
+    slotted_arguments,
+    tensors_in,
+)
 from pellucid._core.rules.careful import natively, natively_careful
 from pellucid._core.rules.carry import Pullback, carry, never_pulled_back
 from pellucid._core.rules.certificate import Ledger
-from pellucid._core.rules.lines import calling_modules, user_line
+from pellucid._core.rules.lines import Place, calling_modules, user_place
 from pellucid._core.rules.operation import Operation, operation_of
 from pellucid._core.rules.provenance import Provenance
 from pellucid._core.rules.refusals import refused
 from pellucid._core.rules.regions import DISCRETE, Origin, Regions, fills_by_mask, meet, spans
-from pellucid._core.rules.storage import base_of, saved_tensors_are_intercepted
+from pellucid._core.rules.storage import base_of, gradients, saved_tensors_are_intercepted
 from pellucid._core.rules.sums import SumTracker
 from pellucid._core.rules.switches import Switches, described_in
-from pellucid._core.rules.table import NATIVE, STOP, Occurrence, Rule, RuleTable, name_of
+from pellucid._core.rules.table import LINEAR_KINDS, NATIVE, STOP, Occurrence, Rule, RuleTable, name_of
 from pellucid._core.rules.tape import Tape, check_shapes
 from pellucid._core.rules.vocabulary import Kind
 
@@ -71,7 +80,6 @@ class RuledPass(TorchFunctionMode):
         self._sums = SumTracker() if table.tracks_sums else None
         self._activated: list[weakref.ref[Tensor]] = []
         self._counts = tape is None or not tape.recording
-        self._directly: dict[tuple[Operation, Kind], bool] = {}
 
     def admit(self, values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Let attributed values into the pass: copies, so that the model may write into them."""
@@ -91,8 +99,8 @@ class RuledPass(TorchFunctionMode):
             if tensor is not None and tensor.requires_grad:
                 tensor.detach_()
         self._activated.clear()
-        self._provenance = Provenance(self._table, self._tape)
-        self._regions = Regions()
+        self._provenance.forget_all()
+        self._regions.forget_all()
         self._sums = None
 
     def __torch_function__(self, func: Any, types: Any, args: Arguments = (), kwargs: Keywords | None = None) -> Any:
@@ -102,6 +110,8 @@ class RuledPass(TorchFunctionMode):
         if operation.name == "__setitem__" and fills_by_mask(args):
             operation, func = _MASKED_FILL, torch.Tensor.masked_fill_
         active, args = self._sort(args, operation.name)
+        if kwargs and operation.whole is not None and not kwargs.get("inplace"):
+            operation, kwargs = operation.whole, {key: v for key, v in kwargs.items() if key != "inplace"}
         if kwargs:
             if kwargs.get("out") is not None:
                 return self._into(func, types, args, kwargs)
@@ -115,9 +125,6 @@ class RuledPass(TorchFunctionMode):
             self._keeper.before_writing(args[0])
         if not active:
             return self._inactive(operation, func, args, kwargs)
-        if operation.wraps and operation.body is not None and not kwargs.get("inplace"):
-            with self:
-                return operation.body(*args, **kwargs)
         if not torch.is_grad_enabled() and self._table.through_cuts:
             with torch.inference_mode(False), torch.enable_grad():
                 result = self._guarded(operation, func, args, kwargs, active)
@@ -125,20 +132,23 @@ class RuledPass(TorchFunctionMode):
                     if tensor.requires_grad:
                         self._provenance.shadow(tensor)
                 return result
-        return self._guarded(operation, func, args, kwargs, active)
+        if saved_tensors_are_intercepted():
+            return self._guarded(operation, func, args, kwargs, active)
+        return self._active(operation, func, args, kwargs, active)
 
     # -- operands
 
-    def _sort(self, values: Arguments, name: str) -> tuple[int, Arguments]:
-        """Count the active tensors among values, and detach parameters and other constants."""
+    def _sort(self, values: Any, name: str) -> tuple[int, Any]:
+        """Count the active tensors among values, and detach parameters and other constants; without any, no copy."""
         active = 0
+        seen = self._provenance.seen
         changed: list[Any] | None = None
         for position, value in enumerate(values):
             if isinstance(value, Tensor):
                 if not value.requires_grad:
                     continue
                 node = value.grad_fn
-                if node in self._provenance.seen:
+                if node in seen:
                     active += 1
                     continue
                 shadow = None if node is None else self._provenance.shadow_of(value)
@@ -148,9 +158,9 @@ class RuledPass(TorchFunctionMode):
                 active += shadow is not None
                 replacement: Any = value.detach() if shadow is None else shadow
             elif type(value) in {tuple, list} and value:
-                inner, parts = self._sort(tuple(value), name)
+                inner, parts = self._sort(value, name)
                 active += inner
-                if all(part is old for part, old in zip(parts, value, strict=True)):
+                if parts is value:
                     continue
                 replacement = type(value)(parts)
             else:
@@ -211,16 +221,16 @@ class RuledPass(TorchFunctionMode):
     # -- calls with active operands
 
     def _guarded(self, operation: Operation, func: Any, args: Arguments, kwargs: Keywords, active: int) -> Any:
-        if saved_tensors_are_intercepted():
-            with torch.autograd.graph.saved_tensors_hooks(_unchanged, _unchanged):
-                return self._active(operation, func, args, kwargs, active)
-        return self._active(operation, func, args, kwargs, active)
+        """Run a call whose saved tensors nobody else may see."""
+        with torch.autograd.graph.saved_tensors_hooks(_unchanged, _unchanged):
+            return self._active(operation, func, args, kwargs, active)
 
     def _active(self, operation: Operation, func: Any, args: Arguments, kwargs: Keywords, active: int) -> Any:
         kind = operation.kind if operation.decide is None else operation.decide(args, kwargs)
         if kind is Kind.PRODUCT and active == 1:
             kind = Kind.LAYER
-        if kind in _LINEAR_KINDS and self._runs_directly(operation, kind):
+        plan = self._table.plan(operation, kind)
+        if plan.direct and not self._careful:
             return self._direct(operation, func, args, kwargs)
         if kind is Kind.REFUSED:
             raise refused(operation)
@@ -239,58 +249,47 @@ class RuledPass(TorchFunctionMode):
                 self._compare_discrete(operation, args, kwargs)
             result = NotImplemented
         if result is NotImplemented:
-            result = self._run(operation, kind, func, args, kwargs)
+            result = self._run(operation, kind, plan.rule, func, args, kwargs)
         return self._finish(operation, args, kwargs, result, members)
-
-    def _runs_directly(self, operation: Operation, kind: Kind) -> bool:
-        """Tell whether an operation keeps its gradient, writes nothing and stands outside of regions."""
-        known = self._directly.get((operation, kind))
-        if known is None:
-            table = self._table
-            special = self._careful or self._sums is not None or table.override is not None
-            special = special or operation.writes or operation.elementwise or operation.body is not None
-            known = not special and table.rule_for(operation.name, kind) is NATIVE
-            self._directly[operation, kind] = known
-        return known
 
     def _direct(self, operation: Operation, func: Any, args: Arguments, kwargs: Keywords) -> Any:
         """Run an operation to which nothing else applies: the fast path of most calls."""
         if not self._regions.without_inactive:
             self._compare_discrete(operation, args, kwargs)
-        self._saw(operation.name, "linear")
+        if self._counts:
+            self._ledger.saw(operation.name, "linear", user_place(3))
         result = func(*args, **kwargs)
         if isinstance(result, Tensor) and result.requires_grad:
             self._provenance.seen.add(result.grad_fn)
             return result
         return self._finish(operation, args, kwargs, result, None)
 
-    def _run(self, operation: Operation, kind: Kind, func: Any, args: Arguments, kwargs: Keywords) -> Any:
-        """Choose how an operation is treated; the result of an in-place form may not be written yet."""
-        table = self._table
-        chosen = self._override(operation, kind)
-        if chosen is None and kind in _LINEAR_KINDS and operation.body is None:
-            chosen = table.rule_for(operation.name, kind)
-        if chosen is None:
-            if operation.body is not None:
-                with self:
-                    return operation.body(*args, **kwargs)
-            closed = table.closed.get(operation.name)
+    def _run(
+        self, operation: Operation, kind: Kind, rule: Rule | None, func: Any, args: Arguments, kwargs: Keywords
+    ) -> Any:
+        """Treat an operation by its rule, if it has one; the result of an in-place form may not be written yet."""
+        chosen = rule or self._override(operation, kind)
+        if chosen is None and operation.body is not None:
+            with self:
+                return operation.body(*args, **kwargs)
+        if chosen is None and kind not in LINEAR_KINDS:
+            closed = self._table.closed.get(operation.name)
             if closed is not None and closed.applies(args, kwargs):
                 return self._ruled(operation, closed.rule, func, args, kwargs)
-            expansion = table.expansions.get(operation.name)
+            expansion = self._table.expansions.get(operation.name)
             if expansion is not None:
                 with self:
                     result = expansion(*args, **kwargs)
                 if result is not NotImplemented:
                     self._saw(operation.name, "expanded")
                     return result
-            chosen = table.rule_for(operation.name, kind)
+        chosen = chosen or self._table.rule_for(operation.name, kind)
         if chosen is STOP:
             self._saw(operation.name, STOP.name)
             with torch.no_grad():
                 return operation.functional(*args, **kwargs)
         if chosen is NATIVE:
-            self._saw(operation.name, "linear" if kind in _LINEAR_KINDS else NATIVE.name)
+            self._saw(operation.name, "linear" if kind in LINEAR_KINDS else NATIVE.name)
             formed = None if self._sums is None else self._sums.formed(operation, args, kwargs)
             result = (natively_careful if self._careful else natively)(operation, func, args, kwargs)
             if self._sums is not None:
@@ -305,18 +304,20 @@ class RuledPass(TorchFunctionMode):
         slotted, operands = slotted_arguments(args, kwargs)
         values = [operand.detach() for operand in operands]
         region = current_autocast(values[0])
-        call = Call(operation.name, operation.functional, *slotted, values, [], user_line(), region)
+        call = Call(operation.name, operation.functional, *slotted, values, [], user_place(4), region)
         call.pointwise = operation.kind is Kind.UNARY and len(values) == 1 and not call.constants()
-        with torch.no_grad():
+        with gradients(False):
             raw = None if rule.compute is None else rule.compute(call)
             if raw is None:
-                raw = call.function(*call.filled_args(values), **call.filled_kwargs(values))
+                raw = call.run(values)
         results = tensors_in(raw)
-        if not any(tensor.is_floating_point() or tensor.is_complex() for tensor in results):
+        if not any(map(differentiable, results)):
             self._saw(operation.name, "decision")
             return raw
         carried = self._carry(call, rule, results, operands)
-        return func(*args, **kwargs) if carried is None else put_back(raw, carried)
+        if carried is None:
+            return func(*args, **kwargs)
+        return carried[0] if raw is results[0] else put_back(raw, carried)
 
     def _joins(self, operation: Operation, kind: Kind, members: dict[int, Origin]) -> bool:
         """Tell whether members of a region get the region's rule; a choice of the user's precedes it."""
@@ -345,7 +346,7 @@ class RuledPass(TorchFunctionMode):
             {},
             [root.detach()],
             [],
-            user_line(),
+            user_place(),
             current_autocast(root),
             pointwise=len({id(tensor) for tensor, _ in origin.versions}) == 1,
         )
@@ -363,12 +364,12 @@ class RuledPass(TorchFunctionMode):
         reference: Call | None = None
         pullback: Pullback = never_pulled_back
         if self._tape is not None:
-            reference = self._tape.exchange(call.name, call, call.line)
+            reference = self._tape.exchange(call.name, call, call.place)
         if self._tape is None or reference is not None:
             if reference is not None:
                 check_shapes(call, reference)
             chosen = rule.linearise(Occurrence(call, reference, self._ledger, tuple(operands)))
-            self._saw(call.name, name_of(rule, chosen), call.line)
+            self._saw(call.name, name_of(rule, chosen), call.place)
             if chosen is None:
                 return None
             pullback = chosen
@@ -427,17 +428,17 @@ class RuledPass(TorchFunctionMode):
             self._activated.append(weakref.ref(target if base is None else base))
 
     def _override(self, operation: Operation, kind: Kind) -> Rule | None:
-        if self._table.override is None:
+        table = self._table
+        if table.override is None or not table.overrides(operation.name, kind):
             return None
-        return self._table.override(operation.name, kind, calling_modules())
+        return table.override(operation.name, kind, calling_modules())
 
-    def _saw(self, name: str, rule: str, line: str | None = None) -> None:
+    def _saw(self, name: str, rule: str, place: Place | None = None) -> None:
         if self._counts:
-            self._ledger.saw(name, rule, line or user_line())
+            self._ledger.saw(name, rule, place or user_place())
 
 
 _MASKED_FILL = operation_of(torch.Tensor.masked_fill_)
-_LINEAR_KINDS = frozenset({Kind.LINEAR, Kind.LAYER})
 
 
 def _unchanged(tensor: Tensor) -> Tensor:

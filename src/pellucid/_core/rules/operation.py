@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -51,7 +51,8 @@ class Operation:
         elementwise: Whether element i of the result depends on elements i only.
         meeting: Whether members of one elementwise region may be joined here.
         decide: Where the arguments decide the kind, the function that reads them.
-        wraps: Whether the body makes one call of the same name, so that the whole needs no decision of its own.
+        whole: The operation as one call, where the body writes nothing and makes one call of the same name; it is
+            called without ``inplace``.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Operation:
     elementwise: bool
     meeting: bool
     decide: Callable[[tuple[Any, ...], dict[str, Any]], Kind] | None
-    wraps: bool
+    whole: Operation | None = None
 
 
 _operations: dict[Callable[..., Any], Operation] = {}
@@ -90,7 +91,7 @@ def _classify(function: Callable[..., Any]) -> Operation:
     body = None if declared or kind in {Kind.INERT, Kind.ESCAPE, Kind.REFUSED} else _python_body(functional)
     if kind is Kind.LINEAR and not _has_switch(functional, "inplace"):
         body = None
-    return Operation(
+    operation = Operation(
         name=name,
         kind=kind,
         in_place=in_place,
@@ -100,8 +101,10 @@ def _classify(function: Callable[..., Any]) -> Operation:
         elementwise=name in ELEMENTWISE,
         meeting=name in MEETING,
         decide=DECISIONS.get(name),
-        wraps=body is not None and name in WRAPPERS,
     )
+    if body is None or name not in WRAPPERS:
+        return operation
+    return replace(operation, whole=replace(operation, body=None))
 
 
 def _writes_by_name(name: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pellucid._core.rules.lines import user_line
+from pellucid._core.rules.lines import user_place
 from pellucid._core.rules.refusals import transformed, unseen
 from pellucid._core.rules.storage import base_of, inside_transform
 from pellucid._core.rules.table import FunctionRule, RuleTable
@@ -28,6 +28,11 @@ class Provenance:
         self.seen: set[Any] = set()
         self._foreign: set[Any] = set()
         self._shadows: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def forget_all(self) -> None:
+        """Let go of the graph of the pass."""
+        for known in (self.seen, self._foreign, self._shadows):
+            known.clear()
 
     def mark(self, tensor: Tensor) -> None:
         """Accept a tensor as the result of a call that was seen."""
@@ -105,7 +110,7 @@ class Provenance:
         if rule is not None:
             reference = None
             if self._tape is not None:
-                reference = self._tape.exchange(function.__name__, node, user_line())
+                reference = self._tape.exchange(function.__name__, node, user_place())
             if self._tape is None or not self._tape.recording:
                 node.register_hook(_as_hook(rule, node, reference))
         self.seen.add(node)

@@ -55,29 +55,45 @@ class Origin:
 DISCRETE = Origin(None, None)
 
 
+class _Described(weakref.ref[Tensor]):
+    """A tensor with its origin."""
+
+    __slots__ = ("key", "origin")
+    key: int
+    origin: Origin
+
+
 class Regions:
     """The origins of the values of one pass; they vanish with the tensors they describe."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[weakref.ref[Tensor], Origin]] = {}
-        self._inactive: set[int] = set()
+        known: dict[int, _Described] = {}
+        inactive: set[int] = set()
+
+        def forget(vanished: Any) -> None:
+            known.pop(vanished.key, None)
+            inactive.discard(vanished.key)
+
+        self._known, self._inactive, self._forget = known, inactive, forget
 
     def describe(self, tensor: Tensor, origin: Origin) -> None:
         """Attach an origin to a tensor."""
-        key, known, inactive = id(tensor), self._known, self._inactive
-
-        def forget(_: weakref.ref[Tensor]) -> None:
-            known.pop(key, None)
-            inactive.discard(key)
-
+        key = id(tensor)
         active = tensor.requires_grad
         if active:
-            inactive.discard(key)
+            self._inactive.discard(key)
         else:
-            inactive.add(key)
+            self._inactive.add(key)
         if origin.active is not active:
             origin = Origin(origin.root, origin.replay, origin.versions, active)
-        known[key] = (weakref.ref(tensor, forget), origin)
+        described = _Described(tensor, self._forget)
+        described.key, described.origin = key, origin
+        self._known[key] = described
+
+    def forget_all(self) -> None:
+        """Drop the origins of all tensors."""
+        self._known.clear()
+        self._inactive.clear()
 
     def forget(self, tensor: Tensor) -> None:
         """Drop the origin of a tensor that has been written."""
@@ -97,8 +113,8 @@ class Regions:
         """Return the origin of a tensor; an active one without any is its own root."""
         entry = self._known.get(id(tensor))
         if entry is not None:
-            if entry[1].holds:
-                return entry[1]
+            if entry.origin.holds:
+                return entry.origin
             self.forget(tensor)
             if not tensor.requires_grad:
                 self.describe(tensor, DISCRETE)
@@ -183,6 +199,8 @@ def meet(operation: Operation, members: dict[int, Origin], sums: bool = False) -
 
 def spans(root: Tensor, result: Tensor) -> bool:
     """Tell whether a root broadcasts to a result."""
+    if root.shape == result.shape:  # most calls
+        return True
     missing = result.dim() - root.dim()
     return missing >= 0 and all(a in (1, b) for a, b in zip(root.shape, result.shape[missing:], strict=True))
 

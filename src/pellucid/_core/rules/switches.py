@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core.rules.certificate import Ledger
-from pellucid._core.rules.lines import user_line
+from pellucid._core.rules.lines import spoken, user_place
 from pellucid._core.rules.regions import Regions
 from pellucid._core.rules.tape import Tape
 
@@ -40,11 +40,11 @@ class Switches:
         """Record a decision in the reference pass; compare it in the other."""
         if self._tape is None or decided is None:
             return
-        line = user_line()
-        earlier = self._tape.exchange(f"decision in {name}", _frozen(decided), line)
+        place = user_place()
+        earlier = self._tape.exchange(f"decision in {name}", _frozen(decided), place)
         if not self._tape.recording and not _same(_frozen(decided), earlier):
             self._ledger.switch(
-                f"'{name}' at {line} depends on the data and decides differently for input and baseline; the "
+                f"'{name}' at {spoken(place)} depends on the data and decides differently for input and baseline; the "
                 "effect of the decision itself is not attributed"
             )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from torch import Tensor
 from pellucid._core.rules.call import Call
 from pellucid._core.rules.carry import Pullback
 from pellucid._core.rules.certificate import Ledger
+from pellucid._core.rules.operation import Operation
 from pellucid._core.rules.vocabulary import Kind
 
 Expansion = Callable[..., Any]
@@ -105,6 +106,26 @@ Override = Callable[[str, Kind, tuple[torch.nn.Module, ...]], Rule | None]
 """From an operation's name, its kind and its modules (innermost first) to the user's rule, or None."""
 
 
+def always(_: str, __: Kind) -> bool:
+    """Ask the override about every operation."""
+    return True
+
+
+LINEAR_KINDS = frozenset({Kind.LINEAR, Kind.LAYER})
+
+
+class Plan(NamedTuple):
+    """What the name and kind of an operation decide on under a table, whatever its arguments are.
+
+    Attributes:
+        direct: Whether it keeps its gradient, writes nothing and stands outside of regions and sums.
+        rule: Its rule; None where its arguments or the modules around it have a say.
+    """
+
+    direct: bool
+    rule: Rule | None
+
+
 @dataclass(frozen=True)
 class RuleTable:
     """Which rule an operation gets; an operation without one keeps its own gradient.
@@ -126,6 +147,8 @@ class RuleTable:
         chosen: The user's rules by canonical name, for any call.
         tracks_sums: Whether some rule asks which sum formed an operand.
         override: The user's choice by operation and module.
+        overrides: Tells for which operations and kinds the override has to be asked, since finding the modules
+            that one runs in takes time.
         joins_sums: Whether sums of members of one region are asked about too; for most methods they are exact.
     """
 
@@ -143,7 +166,9 @@ class RuleTable:
     chosen: Mapping[str, Rule] = field(default_factory=_empty)
     tracks_sums: bool = False
     override: Override | None = None
+    overrides: Callable[[str, Kind], bool] = always
     joins_sums: bool = False
+    _plans: dict[tuple[Operation, Kind], Plan] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def rule_for(self, name: str, kind: Kind) -> Rule:
         """Return the rule of an operation."""
@@ -155,3 +180,20 @@ class RuleTable:
         if rule is None and kind is Kind.UNKNOWN:
             rule = self.fallback
         return rule or NATIVE
+
+    def plan(self, operation: Operation, kind: Kind) -> Plan:
+        """Return what is settled about an operation before it is called; found once per table."""
+        plan = self._plans.get((operation, kind))
+        if plan is None:
+            plan = self._plans[operation, kind] = self._new_plan(operation, kind)
+        return plan
+
+    def _new_plan(self, operation: Operation, kind: Kind) -> Plan:
+        name, linear = operation.name, kind in LINEAR_KINDS
+        if operation.body is not None or (self.override is not None and self.overrides(name, kind)):
+            return Plan(False, None)
+        if not linear and (name in self.closed or name in self.expansions):
+            return Plan(False, None)
+        rule = self.rule_for(name, kind)
+        special = self.tracks_sums or operation.writes or operation.elementwise
+        return Plan(linear and rule is NATIVE and not special, rule)

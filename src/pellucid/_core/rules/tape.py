@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from pellucid._core.rules.call import Call
+from pellucid._core.rules.lines import Place, spoken
 from pellucid.errors import UnsupportedModelError
 
 
 class _Entry(NamedTuple):
     name: str
     item: Any
-    line: str
+    place: Place
 
 
 class Tape:
@@ -26,26 +27,26 @@ class Tape:
         """Begin the second pass."""
         self.recording = False
 
-    def exchange(self, name: str, item: Any, line: str) -> Any:
+    def exchange(self, name: str, item: Any, place: Place) -> Any:
         """Record an item in the first pass; return its counterpart in the second."""
         if self.recording:
-            self._entries.append(_Entry(name, item, line))
+            self._entries.append(_Entry(name, item, place))
             return None
         if self._position >= len(self._entries):
-            raise _different_course(f"'{name}' at {line}", "nothing: its pass had ended")
+            raise _different_course(f"'{name}' at {spoken(place)}", "nothing: its pass had ended")
         entry = self._entries[self._position]
         self._entries[self._position] = None
         self._position += 1
         if entry is None or entry.name != name:
-            there = "nothing" if entry is None else f"'{entry.name}' at {entry.line}"
-            raise _different_course(f"'{name}' at {line}", there)
+            there = "nothing" if entry is None else f"'{entry.name}' at {spoken(entry.place)}"
+            raise _different_course(f"'{name}' at {spoken(place)}", there)
         return entry.item
 
     def finish(self) -> None:
         """Check that the second pass met everything that the first recorded."""
         if self._position < len(self._entries):
             entry = self._entries[self._position]
-            there = "more operations" if entry is None else f"'{entry.name}' at {entry.line}"
+            there = "more operations" if entry is None else f"'{entry.name}' at {spoken(entry.place)}"
             raise _different_course("nothing: its pass had ended", there)
 
 
@@ -60,11 +61,11 @@ def _different_course(here: str, there: str) -> UnsupportedModelError:
 
 def check_shapes(call: Call, reference: Call) -> None:
     """Refuse a call whose operands have other shapes in the two passes."""
-    here = [tuple(operand.shape) for operand in call.operands]
-    there = [tuple(operand.shape) for operand in reference.operands]
+    here, there = [x.shape for x in call.operands], [x.shape for x in reference.operands]
     if here != there:
+        shapes, others = ([tuple(shape) for shape in each] for each in (here, there))
         raise UnsupportedModelError(
-            f"'{call.name}' at {call.line} got operands of shapes {here} for the input and {there} for the "
+            f"'{call.name}' at {call.line} got operands of shapes {shapes} for the input and {others} for the "
             "baseline: a selection that depends on the data changed its size. Use a baseline that selects "
             "equally many values, select with torch.where, or use integrated gradients."
         )

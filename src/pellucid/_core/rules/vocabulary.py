@@ -181,7 +181,8 @@ ELEMENTWISE = (
     )
 )
 
-# Elementwise functions that torch writes in Python around one call of the same name, and around nothing else.
+# Elementwise functions that torch writes in Python around one call of the same name, and around nothing else:
+# seen as a whole, one call is spared.
 WRAPPERS = _words("celu elu hardsigmoid hardswish hardtanh leaky_relu mish relu relu6 rrelu selu sigmoid silu tanh")
 
 # Getters of torch.Tensor (``x.shape``, ``x.mT``) that return values rather than facts about the tensor.
