@@ -106,13 +106,13 @@ def test_signatures_are_not_read_at_every_evaluation(monkeypatch):
     monkeypatch.setattr(inspect, "signature", lambda *a, **k: read.append(1) or honest(*a, **k))
     x = torch.randn(3, 5, dtype=DOUBLE)
     counts = []
-    for cap in (100, 2):
+    for cap in (100, 100, 2):  # what the first call reads is known afterwards
         read.clear()
         IntegratedGradients(mlp()).attribute(x, target=0, n_steps=40, internal_batch_size=cap)
         FeatureAblation(mlp()).attribute(x, target=0, perturbations_per_eval=cap)
         NoiseTunnel(Saliency(mlp())).attribute(x, target=0, nt_samples=20, nt_samples_batch_size=cap)
         counts.append(len(read))
-    assert counts[0] == counts[1] <= 5
+    assert counts[1] == counts[2] <= 5
 
 
 def test_no_gradient_of_a_weight_is_computed():

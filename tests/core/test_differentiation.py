@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pellucid.attr import Saliency
-from pellucid.errors import UnusedInputWarning
+from pellucid.errors import InvalidValueError
 
 X = torch.tensor([[0.5, -1.0], [2.0, 0.25]], dtype=torch.float64)
 WEIGHTS = torch.tensor([1.5, -2.0], dtype=torch.float64, requires_grad=True)
@@ -36,10 +36,9 @@ def test_models_may_write_into_their_inputs(name):
     assert torch.equal(before, X)
 
 
-def test_inputs_that_a_model_detaches_have_no_influence():
-    with pytest.warns(UnusedInputWarning, match="no influence"):
-        found = saliency(lambda x: curved(x.detach_()))
-    assert torch.equal(found, torch.zeros_like(X))
+def test_inputs_that_a_model_detaches_are_not_said_to_have_no_influence():
+    with pytest.raises(InvalidValueError, match="nothing differentiable connects it with inputs"):
+        saliency(lambda x: curved(x.detach_()))
 
 
 def test_a_model_that_fixes_its_inputs_is_stopped():
