@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import accept_path
 from pellucid._core.report import Notice
 from pellucid.errors import invalid_value
 from pellucid.explanation import Cost
@@ -266,9 +267,10 @@ class Comparison:
         """
         from pellucid.report import render_comparison  # noqa: PLC0415  (it needs a template engine)
 
+        target = None if path is None else accept_path("path", path)
         page = render_comparison(self, title=title)
-        if path is not None:
-            Path(path).write_text(page, encoding="utf-8")
+        if target is not None:
+            target.write_text(page, encoding="utf-8")
         return page
 
     def _repr_html_(self) -> str:

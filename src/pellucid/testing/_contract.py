@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from pellucid._core.checks import accept_keywords, accept_texts
 from pellucid.errors import ContractError, invalid_value
 from pellucid.testing import _calls, _laws, _manners
 from pellucid.testing._subject import Subject
@@ -158,12 +159,13 @@ def check_method(
             difference and the tolerance. What the method itself raises is its cause.
         InvalidValueError: for a property that there is not.
     """
-    chosen, excused = tuple(PROPERTIES if properties is None else properties), dict(exempt or {})
+    chosen = accept_texts("properties", tuple(PROPERTIES) if properties is None else properties, "they are names")
+    excused = accept_keywords("exempt", exempt)
     _refuse_unknown("properties", chosen)
     _refuse_unknown("exempt", tuple(excused))
     subject = Subject(
         make,
-        dict(arguments or {}),
+        accept_keywords("arguments", arguments),
         complete=complete,
         tolerance=tolerance,
         delta=delta,

@@ -30,7 +30,7 @@ def stabilised(denominator: Tensor, epsilon: float) -> Tensor:
     """Move a denominator away from zero by epsilon, keeping its sign or phase; zero counts as positive."""
     if denominator.is_complex():
         return denominator + epsilon * torch.where(denominator == 0, 1, denominator.sgn())
-    return denominator + torch.where(denominator >= 0, epsilon, -epsilon).to(denominator.dtype)
+    return denominator + float(epsilon) * torch.where(denominator >= 0, 1.0, -1.0).to(denominator.dtype)
 
 
 def quotient(relevance: Tensor, total: Tensor, scale: Tensor) -> Tensor:
