@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from pellucid._core.checks import accept_keywords, accept_texts
-from pellucid.errors import ContractError, invalid_value
+from pellucid.errors import ContractError, invalid_type, invalid_value
 from pellucid.testing import _calls, _laws, _manners
 from pellucid.testing._subject import Subject
 from pellucid.typing import ForwardFunction
@@ -159,13 +158,17 @@ def check_method(
             difference and the tolerance. What the method itself raises is its cause.
         InvalidValueError: for a property that there is not.
     """
-    chosen = accept_texts("properties", tuple(PROPERTIES) if properties is None else properties, "they are names")
-    excused = accept_keywords("exempt", exempt)
+    if properties is not None and not isinstance(properties, list | tuple):
+        raise invalid_type("properties", f"a {type(properties).__name__}", "they are names", "a list of names")
+    for name, given in (("arguments", arguments), ("exempt", exempt)):
+        if given is not None and not isinstance(given, Mapping):
+            raise invalid_type(name, f"a {type(given).__name__}", "it holds values by name", "a dict")
+    chosen, excused = tuple(PROPERTIES if properties is None else properties), dict(exempt or {})
     _refuse_unknown("properties", chosen)
     _refuse_unknown("exempt", tuple(excused))
     subject = Subject(
         make,
-        accept_keywords("arguments", arguments),
+        dict(arguments or {}),
         complete=complete,
         tolerance=tolerance,
         delta=delta,

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pellucid._core.checks import accept_dense
 from pellucid.errors import invalid_type
 
 Fingerprint = dict[str, Any]
@@ -43,9 +42,10 @@ def fingerprint(model: nn.Module, tensors: Iterable[Tensor]) -> Fingerprint:
         raise invalid_type("model", f"a {type(model).__name__}", "it holds no modules", "a torch.nn.Module")
     tensors = list(tensors) if isinstance(tensors, Iterable) and not isinstance(tensors, Tensor) else [tensors]
     for tensor in tensors:
-        if not isinstance(tensor, Tensor):
-            raise invalid_type("tensors", f"with a {type(tensor).__name__}", "values are compared", "a list of tensors")
-        accept_dense("tensors", tensor)
+        if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.is_meta:
+            raise invalid_type(
+                "tensors", f"with a {type(tensor).__name__}", "values are compared", "a list of dense tensors"
+            )
     parts: Fingerprint = {}
     for name, p in [*model.named_parameters(), *model.named_buffers()]:
         grad = None if p.grad is None else p.grad.tolist()
