@@ -84,5 +84,5 @@ def test_refusals(call, error, words):
 
 
 def test_a_file_in_a_folder_that_there_is_not(tmp_path):
-    with pytest.raises(InvalidValueError, match="path.*cannot be written"):
+    with pytest.raises(InvalidValueError, match=r"path.*cannot be written"):
         FOUND.save(tmp_path / "no folder" / "found.safetensors")

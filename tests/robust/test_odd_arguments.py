@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pellucid.errors import InvalidTypeError, InvalidValueError
+from pellucid.errors import InvalidTypeError, InvalidValueError, PellucidError
 from pellucid.robust import (
     APGD,
     FAB,
@@ -69,7 +69,7 @@ def twice_given():
         (lambda: AttackComparator(mlp(), torch.Tensor.to_sparse).evaluate(X), InvalidTypeError, "metric.*dense"),
         (lambda: AttackComparator(mlp(), lambda out: out.cfloat()).evaluate(X), InvalidTypeError, "metric.*complex64"),
         (lambda: changing().evaluate(X), InvalidValueError, r"metric.*shape \[4\] after \[3\]"),
-        (lambda: twice_given(), InvalidValueError, "additional_attack_arg_names is with 'epsilon'"),
+        (twice_given, InvalidValueError, "additional_attack_arg_names is with 'epsilon'"),
         (lambda: searching().evaluate(X, target=0, attack_kwargs={"size": 1}), InvalidValueError, "attack_kwargs"),
         (lambda: searching().evaluate(X, target=0, per_example="no"), InvalidTypeError, "True or False"),
         (lambda: searching().evaluate((), target=0, per_example=True), InvalidValueError, "inputs is an empty tuple"),
@@ -125,3 +125,10 @@ def test_versions_that_cannot_be_joined_take_passes_of_their_own():
 
 def test_counts_of_numpy_are_counts():
     assert wilson_interval(np.int64(8), np.int64(10)) == wilson_interval(8, 10)
+
+
+def test_outputs_with_a_graph_of_their_own_are_compared():
+    """A function that returns what it made before, graph and all, is seen through without a warning of torch."""
+    made = (X[:, :3].clone().requires_grad_() * 2)[:, :3]
+    with pytest.raises(PellucidError):
+        FAB(lambda _: made).perturb(X, 0, n_iter=2, seed=1)

@@ -52,7 +52,7 @@ def row(**changed):
 @pytest.mark.parametrize("function", CALLS, ids=lambda f: f.__name__)
 @pytest.mark.parametrize("ax", [3, "axis", Figure()], ids=["number", "word", "figure"])
 def test_something_else_than_an_axis(function, ax):
-    with pytest.raises(InvalidTypeError, match="ax is of type.*an axis of matplotlib"):
+    with pytest.raises(InvalidTypeError, match=r"ax is of type.*an axis of matplotlib"):
         drawn(function, ax=ax)
 
 
@@ -123,7 +123,7 @@ def test_refusals(call, error, words):
 @pytest.mark.parametrize("flag", ["use_pyplot", "show_colorbar"])
 @pytest.mark.parametrize("function", NEW, ids=lambda f: f.__name__)
 def test_flags_are_truth_values(function, flag):
-    with pytest.raises(InvalidTypeError, match=f"{flag}.*True or False"):
+    with pytest.raises(InvalidTypeError, match=rf"{flag}.*True or False"):
         function(MAP, MAP, **{flag: "no"})
 
 

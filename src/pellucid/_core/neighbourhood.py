@@ -105,7 +105,7 @@ class ExponentialKernel:
             squared = (own - 2 * inner + other).clamp(min=0)
         else:
             squared = (1 - inner / (own.clamp(min=1e-16).sqrt() * other.clamp(min=1e-16).sqrt())).square()
-        return (-squared / (2 * self.width**2)).exp()
+        return (-squared / (2 * float(self.width) ** 2)).exp()
 
     def of_coalitions(
         self,

@@ -425,7 +425,10 @@ class ClassSummarizer(Summarizer):
 
 def _accept_stats(stats: Any) -> tuple[Stat, ...]:
     """Check statistics, none of a name twice."""
-    known = tuple(stats) if isinstance(stats, Iterable) and not isinstance(stats, str | Tensor) else (stats,)
+    try:
+        known = tuple(stats)
+    except TypeError:  # no list of anything
+        known = (stats,)
     for stat in known:
         if not isinstance(stat, Stat):
             given = f"with a {type(stat).__name__}"

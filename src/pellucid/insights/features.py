@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from pellucid._core.checks import accept_function, accept_texts
+from pellucid._core.checks import accept_dense, accept_function, accept_texts
 from pellucid.errors import invalid_type, invalid_value
 from pellucid.ids import special_ids
 
@@ -275,6 +275,7 @@ def _rows(made: Any, given: Tensor, where: str) -> Tensor:
     """Check that a transform returned a batch of as many examples as it was given."""
     if not isinstance(made, Tensor):
         raise invalid_type(where, f"returning a {type(made).__name__}", "it makes inputs", "a function to a tensor")
+    accept_dense(f"the result of {where}", made)
     if made.dim() == 0 or len(made) != len(given):
         shape = f"returning shape {tuple(made.shape)}"
         raise invalid_value(where, shape, f"it was given {len(given)} examples", "a function that keeps their number")

@@ -50,8 +50,8 @@ class Run:
     def __post_init__(self) -> None:
         for name in ("title", "model", "data"):
             accept_text(name, getattr(self, name), "it is said on the page")
-        accept_keywords("summaries", self.summaries)
-        accept_texts("notes", self.notes, "each is a remark")
+        object.__setattr__(self, "summaries", accept_keywords("summaries", self.summaries))
+        object.__setattr__(self, "notes", accept_texts("notes", self.notes, "each is a remark"))
         pairs = self.settings
         if not isinstance(pairs, list | tuple) or any(not isinstance(p, list | tuple) or len(p) != 2 for p in pairs):
             given = f"a {type(pairs).__name__} of other things"

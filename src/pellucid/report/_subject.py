@@ -55,13 +55,14 @@ class Subject:
 
     def __post_init__(self) -> None:
         accept_choice("kind", self.kind, ("image", "table", "text", "figure"), "examples are not shown so")
-        for name, why in (("names", "each example has one"), ("feature_names", "each column has one"),
-                          ("class_names", "each class has one")):  # fmt: skip
-            accept_texts(name, getattr(self, name), why)
+        for name, why in _LISTS:
+            object.__setattr__(self, name, accept_texts(name, getattr(self, name), why))
         for name, fits, instead in _FIELDS:
             given = getattr(self, name)
             if not isinstance(given, list | tuple) or not all(fits(part) for part in given):
                 raise invalid_type(name, f"a {type(given).__name__} of other things", "each example has one", instead)
+        for name in ("values", "tokens"):
+            object.__setattr__(self, name, tuple(listed(part) or () for part in getattr(self, name)))
         for name in ("pictures", "values", "tokens", "truth", "labels"):
             given = len(getattr(self, name))
             if given not in {0, len(self.names)}:
@@ -92,10 +93,16 @@ def _is_picture(value: object) -> bool:
     return value.ndim == 2 or (value.ndim == 3 and value.shape[2] in {1, 3})
 
 
+_LISTS = (
+    ("names", "each example has one"),
+    ("feature_names", "each column has one"),
+    ("class_names", "each class has one"),
+)
+"""Fields that are lists of texts, and why."""
 _FIELDS = (
     ("pictures", _is_picture, "a list of arrays of shape (H, W) or (H, W, 3)"),
-    ("values", lambda value: listed(value) is not None, "a list of lists of texts"),
-    ("tokens", lambda value: listed(value) is not None, "a list of lists of texts"),
+    ("values", lambda value: isinstance(value, list | tuple), "a list of lists of texts"),
+    ("tokens", lambda value: isinstance(value, list | tuple), "a list of lists of texts"),
     ("truth", lambda value: value is None or isinstance(value, int | np.integer), "a list of numbers of classes"),
     ("labels", lambda value: value is None or isinstance(value, str), "a list of texts"),
 )

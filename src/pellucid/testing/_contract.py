@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,7 +158,7 @@ def check_method(
             difference and the tolerance. What the method itself raises is its cause.
         InvalidValueError: for a property that there is not.
     """
-    if properties is not None and not isinstance(properties, list | tuple):
+    if properties is not None and not isinstance(properties, Mapping | Set | list | tuple):
         raise invalid_type("properties", f"a {type(properties).__name__}", "they are names", "a list of names")
     for name, given in (("arguments", arguments), ("exempt", exempt)):
         if given is not None and not isinstance(given, Mapping):
@@ -211,6 +211,6 @@ def _reason_to_skip(subject: Subject, name: str) -> str:
 
 
 def _refuse_unknown(argument: str, names: tuple[str, ...]) -> None:
-    unknown = [name for name in names if name not in PROPERTIES]
+    unknown = [name for name in names if name not in list(PROPERTIES)]  # also of what has no hash
     if unknown:
         raise invalid_value(argument, repr(unknown[0]), "there is no such property", f"one of {', '.join(PROPERTIES)}")

@@ -40,8 +40,12 @@ def fingerprint(model: nn.Module, tensors: Iterable[Tensor]) -> Fingerprint:
     """
     if not isinstance(model, torch.nn.Module):
         raise invalid_type("model", f"a {type(model).__name__}", "it holds no modules", "a torch.nn.Module")
-    tensors = list(tensors) if isinstance(tensors, Iterable) and not isinstance(tensors, Tensor) else [tensors]
-    for tensor in tensors:
+    given: list[Any]
+    try:
+        given = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    except TypeError:  # no list of anything
+        given = [tensors]
+    for tensor in given:
         if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.is_meta:
             raise invalid_type(
                 "tensors", f"with a {type(tensor).__name__}", "values are compared", "a list of dense tensors"
@@ -54,9 +58,10 @@ def fingerprint(model: nn.Module, tensors: Iterable[Tensor]) -> Fingerprint:
         hooks = [len(v) for k, v in vars(m).items() if k.endswith("_hooks")]
         attributes = sorted(k for k in vars(m) if k != "evaluations")
         parts[f"module {name}".strip()] = (m.training, hooks, attributes, type(m), type(m).forward)
-    for i, t in enumerate(tensors):
-        grad = None if t.grad is None else t.grad.tolist()
-        parts[f"tensor {i}"] = (t.tolist(), t.requires_grad, grad, t.is_leaf, t._version)
+    for i, t in enumerate(given):
+        grad = t.grad.tolist() if t.is_leaf and t.grad is not None else None
+        version = None if t.is_inference() else t._version
+        parts[f"tensor {i}"] = (t.tolist(), t.requires_grad, grad, t.is_leaf, version)
     return {**parts, **_torch(), **_generators()}
 
 
