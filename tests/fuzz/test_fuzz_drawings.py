@@ -80,7 +80,7 @@ def test_plots(function):
     names = sorted(p.name for p in kinds if p.kind is not p.VAR_KEYWORD and p.name != "use_pyplot")
 
     @given(name=st.sampled_from(names), value=odd_values())
-    @fuzzed(4)
+    @fuzzed(3)
     def run(name, value):
         with mpl.rc_context():
             found = answer(lambda: draw(function, {name: value}))

@@ -73,7 +73,7 @@ RENDERED = {
 
 
 @given(part=st.sampled_from(sorted(RENDERED)), value=odd_values())
-@fuzzed(80)
+@fuzzed(50)
 def test_parts(part, value):
     answer(lambda: RENDERED[part](value))
 
@@ -123,7 +123,7 @@ SHOWN = {
 
 
 @given(part=st.sampled_from(sorted(SHOWN)), value=odd_values())
-@fuzzed(80)
+@fuzzed(50)
 def test_visualizers(part, value):
     answer(lambda: SHOWN[part](value))
 

@@ -120,6 +120,11 @@ def test_wrong_arguments_are_told(changed, error, said):
         (lambda: AttributionVisualizer(**GOOD).to_html(3), InvalidTypeError),
         (lambda: AttributionVisualizer(**GOOD).to_html(methods="saliency"), InvalidTypeError),
         (lambda: AttributionVisualizer(**{**GOOD, "score_func": torch.sum}).visualize(), InvalidValueError),
+        (
+            lambda: AttributionVisualizer(**{**GOOD, "models": lambda x: X[:1]}).visualize(),
+            InvalidValueError,
+        ),
+        (lambda: AttributionVisualizer(**{**GOOD, "models": lambda x: x.sum()}).visualize(), InvalidValueError),
         (lambda: AttributionVisualizer(**{**GOOD, "score_func": lambda o: o * 1j}).visualize(), InvalidTypeError),
         (lambda: ImageFeature(""), InvalidTypeError),
         (lambda: ImageFeature("x", baseline_transforms=3), InvalidTypeError),

@@ -128,5 +128,6 @@ def test_flags_are_truth_values(function, flag):
 
 
 def test_numbers_of_numpy_are_numbers():
+    assert drawn(v.draw_convergence, tolerance=2**63) is not None  # nor does NumPy take this integer
     assert drawn(v.draw_bars, limit=np.float32(2.0)) is not None
     assert v.attribution_limit(MAP, outlier_perc=np.int64(0)) == np.abs(MAP).max()

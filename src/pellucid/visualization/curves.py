@@ -65,6 +65,7 @@ def draw_convergence(
     curves = curves_of("delta", delta, len(steps))
     if tolerance is not None:
         check_number("tolerance", tolerance, "a positive number", below=np.inf)
+        tolerance = float(tolerance)
     figure_of(ax)
     lines = draw_lines(ax, steps, {name: np.abs(curve) for name, curve in curves.items()}, marker="o")
     positive = [float(size) for curve in curves.values() for size in np.abs(curve) if size > 0]

@@ -96,9 +96,17 @@ def draw_mask_legend(
     if not region.any():
         return
     row, column = (float(part.mean()) for part in np.nonzero(region))
-    box = {"boxstyle": "round,pad=0.25", "facecolor": (*face[:3], bbox_alpha), "edgecolor": "none"}
+    box = {"boxstyle": "round,pad=0.25", "facecolor": (*face[:3], float(bbox_alpha)), "edgecolor": "none"}
     ax.text(
-        column, row, str(label), color=letters, fontsize=fontsize, ha="center", va="center", bbox=box, parse_math=False
+        column,
+        row,
+        str(label),
+        color=letters,
+        fontsize=float(fontsize),
+        ha="center",
+        va="center",
+        bbox=box,
+        parse_math=False,
     )
 
 
