@@ -76,6 +76,7 @@ REFUSED = [
     (lambda: attr.SummarizerSingleTensor("mean"), InvalidTypeError, "stats is with a str"),
     (lambda: summary([attr.Mean()], 1j), InvalidTypeError, "x is of dtype torch.complex64"),
     (lambda: summary([attr.Mean()], META), InvalidValueError, "x is a tensor on the meta device"),
+    (lambda: summary([attr.Mean()], ([X.clone().requires_grad_()],)), InvalidTypeError, "x is a list of tensors"),
     (lambda: summary([attr.Mean()], ()), InvalidValueError, "x is without rows"),
     (lambda: labelled(META), InvalidValueError, "labels is a tensor on the meta device"),
     (lambda: labelled([{}, 1]), InvalidTypeError, "labels is a dict"),

@@ -72,6 +72,7 @@ def draw(function, changed):
     return (axis.figure, *figures_in(function(**arguments)))
 
 
+@pytest.mark.filterwarnings("ignore:overflow")  # in matplotlib's ticks, near the end of all floats
 @pytest.mark.filterwarnings("ignore:Glyph")  # of letters that matplotlib's font has not
 @pytest.mark.parametrize("function", PLOTS, ids=lambda f: f.__name__)
 def test_plots(function):

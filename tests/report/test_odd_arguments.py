@@ -70,6 +70,7 @@ def section(**changed):
         (lambda: report.png_uri("PNG"), InvalidTypeError, "content is a str"),
         (lambda: report.certificate_view(3), InvalidTypeError, "certificate is a int"),
         (lambda: COMPARED.plot("complexity", ax=3), InvalidTypeError, "ax is of type int"),
+        (lambda: COMPARED.best(np.zeros(3)), InvalidValueError, r"not compared\. Pass complexity\."),
         (lambda: COMPARED.to_html(X), InvalidTypeError, "path is a Tensor"),
         (lambda: FOUND.to_html(3), InvalidTypeError, "path is a int"),
         (lambda: FOUND.save(3), InvalidTypeError, "path is a int"),

@@ -34,7 +34,7 @@ def accept_choice(name: str, value: Any, known: Iterable[str], why: str) -> str:
     names = list(known)
     if isinstance(value, str) and value in names:
         return value
-    instead = " or ".join([", ".join(names[:-1]), names[-1]])
+    instead = " or ".join([", ".join(names[:-1])] * (len(names) > 1) + names[-1:])
     raise invalid_value(name, repr(value), why, instead)
 
 

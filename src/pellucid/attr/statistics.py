@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pellucid._core.checks import accept_dense, accept_function, accept_text
 from pellucid._core.door import accept_count
-from pellucid._core.structure import like
+from pellucid._core.structure import like, tensors_in
 from pellucid.errors import invalid_type, invalid_value
 from pellucid.typing import Tensors
 
@@ -447,6 +447,8 @@ def _accept_name(name: Any) -> None:
 
 def _tensor(x: Any) -> Tensor:
     why, instead = "statistics are taken of numbers", "a tensor, a number, or a tuple of tensors"
+    if not isinstance(x, Tensor) and any(True for _ in tensors_in(x)):
+        raise invalid_type("x", f"a {type(x).__name__} of tensors", why, instead)
     try:
         made = x.detach() if isinstance(x, Tensor) else torch.tensor(x)
     except (RuntimeError, TypeError, ValueError, OverflowError):
