@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import accept_choice, accept_path
 from pellucid._core.report import Notice
 from pellucid.errors import invalid_value
 from pellucid.explanation import Cost
@@ -87,11 +88,8 @@ class Comparison:
         Raises:
             InvalidValueError: if it is not among them.
         """
-        for info in self.metrics:
-            if info.name == name:
-                return info
-        known = ", ".join(info.name for info in self.metrics)
-        raise invalid_value("metric", repr(name), "it was not compared", f"one of {known}")
+        known = {info.name: info for info in self.metrics}
+        return known[accept_choice("metric", name, known, "it was not compared")]
 
     def cell(self, method: str, metric: str) -> Cell:
         """Give one method under one metric.
@@ -266,9 +264,10 @@ class Comparison:
         """
         from pellucid.report import render_comparison  # noqa: PLC0415  (it needs a template engine)
 
+        target = None if path is None else accept_path("path", path)
         page = render_comparison(self, title=title)
-        if path is not None:
-            Path(path).write_text(page, encoding="utf-8")
+        if target is not None:
+            target.write_text(page, encoding="utf-8")
         return page
 
     def _repr_html_(self) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from pellucid._core.checks import accept_path, accept_texts, listed
 from pellucid._core.report import Notice
 from pellucid._core.rules import Certificate, OperationReport
 from pellucid._core.structure import like
@@ -129,6 +130,10 @@ class Explanation:
         Returns:
             The path.
 
+        Raises:
+            InvalidTypeError: for what names no file.
+            InvalidValueError: for a file that cannot be written.
+
         Example:
             >>> import pellucid, tempfile, torch
             >>> explanation = pellucid.explain(torch.nn.Linear(3, 2), torch.ones(1, 3), method="saliency")
@@ -137,8 +142,10 @@ class Explanation:
             >>> bool((again.attributions == explanation.attributions).all())
             True
         """
-        from safetensors.torch import save_file  # noqa: PLC0415  (only when something is written)
+        from safetensors import SafetensorError  # noqa: PLC0415  (only when something is written)
+        from safetensors.torch import save_file  # noqa: PLC0415
 
+        target = accept_path("path", path)
         tensors, structure = _packed(self)
         header = {
             "format": FORMAT,
@@ -153,8 +160,12 @@ class Explanation:
             "tokens": self.tokens,
             **structure,
         }
-        save_file(tensors, str(path), metadata={"pellucid": json.dumps(header)})
-        return Path(path)
+        try:
+            save_file(tensors, str(target), metadata={"pellucid": json.dumps(header)})
+        except SafetensorError as error:
+            instead = "a file in a folder that there is"
+            raise invalid_value("path", repr(str(path)), f"it cannot be written ({error})", instead) from error
+        return target
 
     def to_html(self, path: str | Path | None = None) -> str:
         """Make a report page in one file that needs nothing else: every example with its picture, checks and settings.
@@ -171,9 +182,10 @@ class Explanation:
         """
         from pellucid.report import render_report, subject_of  # noqa: PLC0415  (it draws)
 
+        target = None if path is None else accept_path("path", path)
         page = render_report([self], subject_of(self))
-        if path is not None:
-            Path(path).write_text(page, encoding="utf-8")
+        if target is not None:
+            target.write_text(page, encoding="utf-8")
         return page
 
     def plot(
@@ -248,6 +260,7 @@ def load(path: str | Path) -> Explanation:
     """
     from safetensors import SafetensorError, safe_open  # noqa: PLC0415  (only when something is read)
 
+    accept_path("path", path)
     try:
         with safe_open(str(path), framework="pt") as file:
             header = json.loads((file.metadata() or {})["pellucid"])
@@ -332,9 +345,7 @@ def _certificate(stored: dict[str, Any] | None) -> Certificate | None:
 def accept_names(names: Any, inputs: tuple[Tensor, ...]) -> tuple[str, ...]:
     """Check the names of columns or channels against the inputs."""
     columns = sum(x[0].numel() for x in inputs) if all(x.dim() <= 2 for x in inputs) else None
-    texts = _listed(names)
-    if texts is None:
-        raise invalid_type("names", f"a {type(names).__name__}", "each column has one", "a list of texts")
+    texts = accept_texts("names", names, "each column has one")
     if columns is not None and len(texts) != columns:
         raise invalid_value("names", f"of length {len(texts)}", f"the inputs have {columns} columns", "one for each")
     return texts
@@ -343,7 +354,7 @@ def accept_names(names: Any, inputs: tuple[Tensor, ...]) -> tuple[str, ...]:
 def accept_tokens(tokens: Any, inputs: tuple[Tensor, ...]) -> tuple[tuple[str, ...], ...]:
     """Check the tokens of texts against the inputs."""
     texts = (
-        [_listed(text) for text in tokens] if isinstance(tokens, Sequence) and not isinstance(tokens, str) else [None]
+        [listed(text) for text in tokens] if isinstance(tokens, Sequence) and not isinstance(tokens, str) else [None]
     )
     told = tuple(text for text in texts if text is not None)
     if len(told) < len(texts):
@@ -351,17 +362,14 @@ def accept_tokens(tokens: Any, inputs: tuple[Tensor, ...]) -> tuple[tuple[str, .
     if len(told) != len(inputs[0]):
         why = f"there are {len(inputs[0])} examples"
         raise invalid_value("tokens", f"of length {len(told)}", why, "a list of tokens for each")
+    shape = tuple(inputs[0].shape)
+    if len(shape) not in {2, 3}:
+        raise invalid_value("tokens", "given", f"the inputs have shape {shape}", "them for texts, (N, T) or (N, T, D)")
+    for example, text in enumerate(told):
+        if len(text) > shape[1]:
+            why = f"the inputs have {shape[1]} places"
+            raise invalid_value(f"tokens[{example}]", f"of length {len(text)}", why, "one token for each, or fewer")
     return told
-
-
-def _listed(value: Any) -> tuple[str, ...] | None:
-    """The parts of a list as texts; ``None`` for what is no list."""
-    if isinstance(value, str | Tensor):
-        return None
-    try:
-        return tuple(str(part) for part in value)
-    except TypeError:  # arrays without dimensions look as if they could be iterated over
-        return None
 
 
 def _texts(value: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from pellucid import attr
+from pellucid._core.checks import accept_choice
 from pellucid.attr import Attribution
 from pellucid.errors import invalid_value
 
@@ -156,8 +157,5 @@ def method_named(name: str) -> MethodInfo:
     Raises:
         InvalidValueError: if there is none of this name.
     """
-    for method in methods():
-        if method.name == name:
-            return method
-    known = ", ".join(m.name for m in methods())
-    raise invalid_value("method", repr(name), "there is no such method", f"one of {known}")
+    known = {method.name: method for method in methods()}
+    return known[accept_choice("method", name, known, "there is no such method")]

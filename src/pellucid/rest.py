@@ -14,7 +14,8 @@ from pellucid._core.layout import Wanted
 from pellucid._core.model import borrowed
 from pellucid._core.site import inputs_of
 from pellucid._core.taps import accept_place, module_named, refuse_checkpoint, tapped
-from pellucid.errors import invalid_value
+from pellucid.docstrings import accept_flag
+from pellucid.errors import invalid_type, invalid_value
 from pellucid.typing import ForwardFunction, Tensors
 
 
@@ -43,12 +44,19 @@ class Rest:
             InvalidValueError: for another number of values or rows.
             UnsupportedModelError: if gradients are wanted and the layer runs inside a checkpoint.
         """
-        examples, rows = self.site.examples, len(values[0]) if values else 0
-        if len(values) != len(self.site.values) or rows == 0 or rows % examples:
+        parts: tuple[Any, ...] = values
+        for value in parts:
+            if not isinstance(value, Tensor):
+                given = f"a {type(value).__name__}"
+                raise invalid_type("values", given, "tensors flow at the layer", "tensors shaped as rest.values")
+        examples, rows = self.site.examples, len(values[0]) if values and values[0].dim() else 0
+        shapes = [tuple(value.shape) for value in values]
+        if not rows or rows % examples or [s[1:] for s in shapes] != [tuple(v.shape[1:]) for v in self.site.values]:
+            own = [tuple(value.shape) for value in self.site.values]
             raise invalid_value(
                 "values",
-                f"{len(values)} tensors of {rows} rows",
-                f"{len(self.site.values)} tensors flow at the layer, with a row for each of {examples} examples",
+                f"tensors of shapes {shapes}",
+                f"tensors of shapes {own} flow at the layer, with a row for each of {examples} examples",
                 "values shaped as rest.values, or copies of them put one behind another",
             )
         if any(value.requires_grad for value in values):
@@ -100,6 +108,7 @@ def rest_of(
         InvalidTypeError: for a layer without floating-point values.
         InvalidValueError: for a layer that the model does not have or never calls.
     """
+    accept_flag("at_input", at_input)
     asked = accept_question(model, inputs, None, additional_forward_args, integers=True)
     module = module_named(model, layer) if isinstance(layer, str) else layer
     place = accept_place(model, module, None, at_input)

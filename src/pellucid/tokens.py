@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import accept_function
 from pellucid._core.lookups import is_ids
 from pellucid._core.report import recording
 from pellucid._core.site import InputSite
@@ -175,8 +176,6 @@ def asked_about(model: Any, inputs: Any, additional: Any, tokenizer: Any) -> Ask
     encoded = _encoded(tokenizer, texts)
     device = next((p.device for m in [model] if hasattr(m, "parameters") for p in m.parameters()), torch.device("cpu"))
     fields = {name: value.to(device) for name, value in encoded.items() if isinstance(value, Tensor)}
-    if "input_ids" not in fields:
-        raise invalid_type("tokenizer", "one without input_ids", "ids are explained", "a Hugging Face tokenizer")
     ids = fields.pop("input_ids")
     others = {**_taken(model, fields), **dict(additional or {})}
     return _asked_about_ids(Asked(model, {"input_ids": ids}, others, tokenizer))
@@ -199,12 +198,19 @@ def _encoded(tokenizer: Any, texts: Sequence[str]) -> Mapping[str, Any]:
             "texts of different lengths are filled with it",
             "one text at a time, or set tokenizer.pad_token",
         )
-    encoded: Mapping[str, Any] = tokenizer(list(texts), return_tensors="pt", padding=several)
+    encoded = accept_function("tokenizer", tokenizer, "a Hugging Face tokenizer")(
+        list(texts), return_tensors="pt", padding=several
+    )
+    if not isinstance(encoded, Mapping) or not isinstance(encoded.get("input_ids"), Tensor):
+        raise invalid_type("tokenizer", "one without input_ids", "ids are explained", "a Hugging Face tokenizer")
     limit = getattr(tokenizer, "model_max_length", None)
-    length = encoded["input_ids"].shape[1] if "input_ids" in encoded else 0
+    if encoded["input_ids"].dim() != 2:
+        given = f"one that gives ids of shape {tuple(encoded['input_ids'].shape)}"
+        raise invalid_value("tokenizer", given, "each text is a row of ids", "a Hugging Face tokenizer")
+    length = encoded["input_ids"].shape[1]
     if isinstance(limit, int) and length > limit:
         raise invalid_value("inputs", f"a text of {length} tokens", f"the model reads {limit}", "shorter texts")
-    if "input_ids" in encoded and length == 0:
+    if length == 0:
         raise invalid_value("inputs", "an empty text", "it has no token", "a text")
     return encoded
 

@@ -10,7 +10,7 @@ from torch import nn
 
 import pellucid.testing
 from pellucid.attr import FeatureAblation, InputXGradient, IntegratedGradients, LayerConductance, NoiseTunnel, Saliency
-from pellucid.errors import InvalidValueError, PellucidError
+from pellucid.errors import InvalidTypeError, InvalidValueError, PellucidError
 from pellucid.testing import PROPERTIES, ContractError, Subject, at_layer, at_neuron, check_method
 
 STEPS = {"n_steps": 30}
@@ -343,3 +343,20 @@ def test_every_property_has_its_law_and_every_name_is_there():
     assert all(item.law.endswith(".") and item.name == name for name, item in PROPERTIES.items())
     assert all(hasattr(pellucid.testing, name) for name in pellucid.testing.__all__)
     assert Subject(Saliency).exempt == {}
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: check_method(Saliency, properties="form"), "properties is a str"),
+        (lambda: check_method(Saliency, properties=torch.ones(2)), "properties is a Tensor"),
+        (lambda: check_method(Saliency, [3]), "arguments is a list"),
+        (lambda: check_method(Saliency, exempt="form"), "exempt is a str"),
+        (lambda: pellucid.testing.fingerprint(3, []), "model is a int"),
+        (lambda: pellucid.testing.fingerprint(nn.Linear(1, 1), 3), "tensors is with a int"),
+        (lambda: pellucid.testing.fingerprint(nn.Linear(1, 1), [torch.ones(2, device="meta")]), "dense tensors"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(call, words):
+    with pytest.raises(InvalidTypeError, match=words):
+        call()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pellucid.errors import PellucidError, PellucidWarning
 
-MORE = int(os.environ.get("PELLUCID_FUZZ", "0"))
+MORE = int(os.environ.get("PELLUCID_FUZZ") or 0)
 CALLS = 5000
 """Calls of the model at most: one that is asked for ever stops with an error that is not ours."""
 

@@ -10,7 +10,7 @@ from torch import nn
 
 import pellucid
 from pellucid import metrics, robust
-from pellucid.attr import Saliency
+from pellucid.attr import NeuronAttribution, Saliency
 from tests.cases import CASES
 from tests.fuzz.asking import Counted, Gives, answer, draw, fuzzed, odd_values, refused
 from tests.models import mlp
@@ -49,6 +49,18 @@ def test_methods(case):
             assert refused(part) or isinstance(part, torch.Tensor)
 
     run()
+
+
+WHOLE = [case for case in CASES if not issubclass(case.method, NeuronAttribution)]
+"""Those of which a function's output is explained: the others look into it themselves, to find a neuron."""
+
+
+@given(case=st.sampled_from(WHOLE), value=odd_values(), rows=st.integers(1, 3))
+@fuzzed(40)
+def test_functions_that_return_anything(case, value, rows):
+    found = answer(lambda: case.run(Counted(Gives(value)), draw((rows, 5), 3), **{"target": 0, **case.arguments}))
+    for part in found if isinstance(found, tuple) else (found,):
+        assert refused(part) or isinstance(part, torch.Tensor)
 
 
 MODEL = mlp()
@@ -151,6 +163,23 @@ def test_attacks(build, name, arguments):
             assert torch.isfinite(found).all()
 
     run()
+
+
+@given(attack=st.sampled_from(list(attacks())), value=odd_values(), called=st.booleans())
+@fuzzed(30)
+def test_attacks_on_anything(attack, value, called):
+    _, build, name, arguments = attack
+    answer(lambda: getattr(build(Gives(value) if called else value), name)(draw((2, 5), 3), **arguments))
+
+
+@given(name=st.sampled_from(sorted(metrics.METRICS)), value=odd_values(), called=st.booleans())
+@fuzzed(30)
+def test_metrics_of_any_function(name, value, called):
+    function, fitting, _ = metric_call(name)
+    given_ = fitting(2)
+    functions = [n for n in ("model", "forward_func", "explanation_func", "perturb_func") if n in given_]
+    for argument in functions:
+        answer(lambda a=argument: function(**{**given_, a: Gives(value) if called else value}))
 
 
 @given(

@@ -51,6 +51,13 @@ OUTPUTS = {
     "wide": lambda h: h[:, :3].reshape(-1, 1, 3, 1),
 }
 """Outputs of which a target picks one number per row."""
+
+
+def _inference(hidden):
+    with torch.inference_mode():
+        return hidden.detach()[:, :3].clone()
+
+
 ODD_OUTPUTS = {
     "sum": lambda h: h.sum(),
     "mean of rows": lambda h: h.mean(0, keepdim=True),
@@ -73,6 +80,17 @@ ODD_OUTPUTS = {
     "raises": lambda h: (_ for _ in ()).throw(BrokenError()),
     "parameter": lambda h: torch.nn.Parameter(h[:, :3].detach()),
     "sparse": lambda h: h[:, :3].to_sparse(),
+    "array": lambda h: h.detach().numpy(),
+    "huge integer": lambda h: 10**400,
+    "truth": lambda h: True,
+    "complex number": lambda h: 1j,
+    "generator": lambda h: iter([h]),
+    "meta": lambda h: h[:, :3].to("meta"),
+    "inference": _inference,
+    "small floats": lambda h: h[:, :3].to(torch.float8_e4m3fn),
+    "unsigned": lambda h: h.argmax(1).to(torch.uint32),
+    "no rows": lambda h: h[:0, :3],
+    "scalars": lambda h: [h[0, 0], h.sum()],
 }
 WRAPS = {
     "plain": lambda o: o,

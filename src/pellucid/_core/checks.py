@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, SupportsFloat, TypeGuard
 
 import torch
 from torch import Tensor
@@ -33,16 +34,16 @@ def accept_choice(name: str, value: Any, known: Iterable[str], why: str) -> str:
     names = list(known)
     if isinstance(value, str) and value in names:
         return value
-    instead = " or ".join([", ".join(names[:-1]), names[-1]])
+    instead = " or ".join([", ".join(names[:-1])] * (len(names) > 1) + names[-1:])
     raise invalid_value(name, repr(value), why, instead)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[int | float]:
     """Tell whether something is a number; a truth value is none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def is_finite(value: float) -> bool:
+def is_finite(value: SupportsFloat) -> bool:
     """Tell whether a number is finite; integers beyond all floating-point numbers count as infinite."""
     try:
         return math.isfinite(value)
@@ -50,11 +51,80 @@ def is_finite(value: float) -> bool:
         return False
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Write a number into a message; integers may have more digits than Python writes."""
     if isinstance(value, int) and abs(value) > 2 * LARGEST + 1:
         return f"an integer of {value.bit_length()} bits"
     return repr(value)
+
+
+def accept_number(name: str, value: Any, wanted: str, low: float = -math.inf, high: float = math.inf) -> float:
+    """Check a finite number between two bounds, which belong to it.
+
+    Args:
+        name: argument name for error messages.
+        value: what was given.
+        wanted: what to pass instead, such as "a number >= 0".
+        low: the smallest number.
+        high: the largest number.
+
+    Returns:
+        The number.
+
+    Raises:
+        InvalidTypeError: for something else than a number; a truth value is none.
+        InvalidValueError: for a number that is not finite or out of range.
+    """
+    if not is_number(value):
+        raise invalid_type(name, f"a {type(value).__name__}", "it is no number", wanted)
+    if not is_finite(value) or not low <= value <= high:
+        raise invalid_value(name, shown(value), "it is out of range", wanted)
+    return float(value)
+
+
+def accept_function(name: str, value: Any, instead: str = "a function") -> Callable[..., Any]:
+    """Check that there is something to call."""
+    if not callable(value):
+        raise invalid_type(name, f"a {type(value).__name__}", "it cannot be called", instead)
+    return value  # type: ignore[no-any-return]  # callable() does not narrow to a callable that returns Any
+
+
+def accept_text(name: str, value: Any, why: str) -> str:
+    """Check a text."""
+    if not isinstance(value, str):
+        raise invalid_type(name, f"a {type(value).__name__}", why, "a text")
+    return value
+
+
+def accept_instance(name: str, value: Any, kind: type, instead: str) -> None:
+    """Check that something is of a class of this library."""
+    if not isinstance(value, kind):
+        raise invalid_type(name, f"a {type(value).__name__}", f"it is no {kind.__name__}", instead)
+
+
+def accept_path(name: str, value: Any) -> Path:
+    """Check what names a file."""
+    if not isinstance(value, str | Path) or not str(value):
+        raise invalid_type(name, f"a {type(value).__name__}", "it names no file", "a str or a pathlib.Path")
+    return Path(value)
+
+
+def accept_texts(name: str, value: Any, why: str) -> tuple[str, ...]:
+    """Check a list of names or other texts; numbers in it are written out."""
+    parts = listed(value)
+    if parts is None:
+        raise invalid_type(name, f"a {type(value).__name__}", why, "a list of texts")
+    return parts
+
+
+def listed(value: Any) -> tuple[str, ...] | None:
+    """Give the parts of a list as texts; ``None`` for what is no list."""
+    if isinstance(value, str | bytes | Tensor | Mapping):
+        return None
+    try:
+        return tuple(str(part) for part in value)
+    except TypeError:  # arrays without dimensions look as if they could be iterated over
+        return None
 
 
 def accept_dense(name: str, value: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core.arguments import Arguments
-from pellucid._core.checks import accept_dense, is_finite, is_number, shown
+from pellucid._core.checks import LARGEST, accept_dense, accept_function, is_finite, is_number, shown
 from pellucid._core.output import Target, accept_target
 from pellucid._core.site import InputSite, Question
 from pellucid._core.structure import all_finite, names_of
@@ -75,14 +75,7 @@ def _accept_own(target: Any, examples: int, name: str) -> Target:
 
 def accept_forward(forward: Any) -> Callable[..., Any]:
     """Check that there is something to call."""
-    if not callable(forward):
-        raise invalid_type(
-            "forward_func",
-            f"a {type(forward).__name__}",
-            "it cannot be called",
-            "a torch.nn.Module or a function",
-        )
-    return forward  # type: ignore[no-any-return]  # callable() does not narrow to a callable that returns Any
+    return accept_function("forward_func", forward, "a torch.nn.Module or a function")
 
 
 def accept_inputs(inputs: Any, any_values: bool = False, integers: bool = False) -> tuple[Tensor, ...]:
@@ -297,9 +290,11 @@ def accept_stdevs(stdevs: Any, inputs: tuple[Tensor, ...]) -> tuple[float, ...]:
 def accept_count(name: str, value: Any, least: int = 1) -> int:
     """Check a number of samples, steps or rows."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise invalid_type(name, f"a {type(value).__name__} ({value!r})", "it counts something", "an int")
+        raise invalid_type(name, f"a {type(value).__name__}", "it counts something", "an int")
     if value < least:
-        raise invalid_value(name, str(value), f"at least {least} is needed", f"an int >= {least}")
+        raise invalid_value(name, shown(value), f"at least {least} is needed", f"an int >= {least}")
+    if value > LARGEST:
+        raise invalid_value(name, shown(value), "nobody counts so far", f"an int from {least} on")
     return value
 
 

@@ -168,7 +168,7 @@ def agree(found: Tensor, expected: Tensor) -> bool:
     if not expected.is_floating_point():
         return torch.equal(found, expected)
     eps = torch.finfo(expected.dtype).eps
-    found, expected = found.to(wide(found.dtype)), expected.to(wide(expected.dtype))
+    found, expected = found.detach().to(wide(found.dtype)), expected.detach().to(wide(expected.dtype))
     if not expected.numel():
         return True
     scale = largest(expected)

@@ -7,16 +7,15 @@ features: the perturbed inputs need not be made.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import accept_choice, accept_number
 from pellucid._core.masks import Features
 from pellucid._core.pairs import FEW, distinct
 from pellucid._core.random import generator_of
-from pellucid.errors import invalid_value
 
 TRIES = 64
 """Draws after which coalitions that determine the surrogate are no longer looked for."""
@@ -90,10 +89,8 @@ class ExponentialKernel:
 
     def __post_init__(self) -> None:
         """Check the mode and the width."""
-        if self.mode not in {"cosine", "euclidean"}:
-            raise invalid_value("distance_mode", repr(self.mode), "there is no such distance", "cosine or euclidean")
-        if not (isinstance(self.width, int | float) and self.width > 0 and math.isfinite(self.width)):
-            raise invalid_value("kernel_width", repr(self.width), "a width is positive", "a number > 0")
+        accept_choice("distance_mode", self.mode, ("cosine", "euclidean"), "there is no such distance")
+        accept_number("kernel_width", self.width, "a number from 1e-150 to 1e150", 1e-150, 1e150)  # it is squared
 
     def __call__(self, original: object, perturbed: object, interpretable: object, **_: object) -> float:
         """Compare one input, or a tuple of inputs, with a perturbed one."""
@@ -108,7 +105,7 @@ class ExponentialKernel:
             squared = (own - 2 * inner + other).clamp(min=0)
         else:
             squared = (1 - inner / (own.clamp(min=1e-16).sqrt() * other.clamp(min=1e-16).sqrt())).square()
-        return (-squared / (2 * self.width**2)).exp()
+        return (-squared / (2 * float(self.width) ** 2)).exp()
 
     def of_coalitions(
         self,

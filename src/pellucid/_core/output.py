@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from pellucid._core.checks import LARGEST, accept_dense, shown
+from pellucid._core.checks import LARGEST, accept_dense, accept_function, shown
 from pellucid._core.structure import tensors_in
 from pellucid.errors import PellucidError, invalid_type, invalid_value
 
@@ -168,7 +168,11 @@ def any_output(output: Any) -> Tensor:
     if isinstance(output, torch.futures.Future):
         output = output.wait()
     if isinstance(output, numbers.Real):
-        return torch.tensor(float(output), dtype=torch.float64)
+        try:
+            return torch.tensor(float(output), dtype=torch.float64)
+        except OverflowError:
+            given, why = f"a function that returned {shown(output)}", "no floating-point number holds it"
+            raise invalid_value("forward_func", given, why, "a function that returns scores") from None
     tensors = list(tensors_in(output))
     floating = [t for t in tensors if t.is_floating_point()]
     real = floating or [t.double() for t in tensors if not t.is_complex()]
@@ -298,7 +302,8 @@ class SelectedOutput:
     key: str | int
 
     def __post_init__(self) -> None:
-        """Check the key."""
+        """Check the function and the key."""
+        accept_function("forward_func", self.forward_func, "a torch.nn.Module or a function")
         if isinstance(self.key, bool) or not isinstance(self.key, str | int):
             raise invalid_type("key", f"a {type(self.key).__name__}", "it finds no tensor", "a name or a position")
 

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from pellucid._core.door import accept_count
 from pellucid.errors import invalid_type, invalid_value
 
 Hierarchy: TypeAlias = "int | tuple[Hierarchy, ...]"
@@ -74,6 +75,8 @@ def quad_tree(height: int, width: int, depth: int = 3) -> tuple[Tensor, Hierarch
         >>> hierarchy
         (0, 1, 2, 3)
     """
+    for name, value, least in (("height", height, 1), ("width", width, 1), ("depth", depth, 0)):
+        accept_count(name, value, least)
     mask, count = torch.zeros(1, 1, height, width, dtype=torch.long), itertools.count()
 
     def split(top: int, left: int, rows: int, columns: int, level: int) -> Hierarchy:

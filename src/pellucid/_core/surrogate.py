@@ -10,13 +10,13 @@ output is scaled gets coefficients that are scaled, and a constant one gets zero
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import accept_number
 from pellucid._core.report import notify
 from pellucid._core.weighted import TINY
 from pellucid.errors import ConvergenceWarning, invalid_value
@@ -92,8 +92,7 @@ class LeastSquares:
 
     def __post_init__(self) -> None:
         """Check the weight."""
-        if not 0 <= self.ridge < math.inf:
-            raise invalid_value("ridge", repr(self.ridge), "it is the weight of a penalty", "a number >= 0")
+        accept_number("ridge", self.ridge, "a number >= 0", low=0)
 
     def solve(self, moments: Moments, centred: Tensor) -> Tensor:
         """Solve the normal equations and refine once, or find the shortest solution where there are several."""
@@ -133,7 +132,7 @@ class Lasso:
 
     def __post_init__(self) -> None:
         """Check the share."""
-        if not 0 <= self.share < 1:
+        if accept_number("share", self.share, "a number in [0, 1)", low=0) >= 1:
             raise invalid_value("share", repr(self.share), "from 1 on all coefficients are zero", "a number in [0, 1)")
 
     def solve(self, moments: Moments, centred: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core import report
+from pellucid._core.checks import accept_dense, accept_function
 from pellucid._core.door import accept_baselines, accept_optional_count
 from pellucid._core.estimators import AllSubsets, solve
 from pellucid._core.expansion import run_plain
@@ -125,12 +126,14 @@ class DataLoaderAttribution(Attribution):
                 not fit the batches.
         """
         per_pass = accept_optional_count("perturbations_per_pass", perturbations_per_pass) or PER_PASS
+        joining = _joined if reduce is None else accept_function("reduce", reduce)
+        measuring = _as_it_is if to_metric is None else accept_function("to_metric", to_metric)
         with (
             borrowed(self.forward_func, torch.device("cpu")),
             progress(show_progress, self.get_name(), None, "batch") as bar,
         ):
             passes = _Passes(self.forward_func, dataloader, input_roles, per_pass, bar)
-            game = _LoaderGame(passes, baselines, feature_mask, reduce or _joined, to_metric or _as_it_is)
+            game = _LoaderGame(passes, baselines, feature_mask, joining, measuring)
             everyone = torch.ones(1, game.players, dtype=torch.bool)
             if isinstance(self.attr_method, ShapleyValues):
                 require_few(game.features)
@@ -170,6 +173,9 @@ class _Passes:
     def explained(self, batch: Any) -> tuple[Tensor, ...]:
         """The explained elements of a batch."""
         elements = _elements(batch)
+        if set(elements) != set(self.roles):
+            given, why = f"one with elements {list(elements)}", f"those of the first batch are {list(self.roles)}"
+            raise invalid_value("dataloader", given, why, "batches of one form")
         return tuple(elements[name] for name, role in self.roles.items() if role == InputRole.need_attr)
 
     def __call__(self) -> Iterator[Any]:
@@ -230,6 +236,7 @@ class _LoaderGame:
         self.reduce = reduce
         self.to_metric = to_metric
         first = passes.explained(passes.first)
+        _check_explained(first)
         template = first if len(first) > 1 or isinstance(mask, tuple) or isinstance(baselines, tuple) else first[0]
         self.features = accept_features(mask, first, template)
         self.baselines = accept_baselines(baselines, first, template, any_values=True)
@@ -260,6 +267,7 @@ class _LoaderGame:
         return torch.stack([any_output(self.to_metric(state)).double().flatten() for state in states])
 
     def _checked(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        _check_explained(inputs)
         shapes = tuple(x.shape[1:] for x in inputs)
         if shapes != self.features.shapes:
             raise invalid_value(
@@ -279,7 +287,24 @@ def _joined(state: Any, output: Any, batch: Any) -> Any:
     """Join the outputs of batches."""
     del batch
     found = any_output(output)
+    found = found if found.dim() else found.reshape(1)
+    if state is not None and found.shape[1:] != state.shape[1:]:
+        given, why = f"one with outputs of shape {tuple(found.shape)}", f"those before have shape {tuple(state.shape)}"
+        raise invalid_value("forward_func", given, why, "a function whose outputs can be joined, or reduce=")
     return found if state is None else torch.cat([state, found])
+
+
+def _check_explained(values: tuple[Any, ...]) -> None:
+    """Check the explained elements of a batch."""
+    for value in values:
+        if not isinstance(value, Tensor) or accept_dense("the dataloader's element", value).dim() == 0:
+            given = f"with a {type(value).__name__} in the place of rows"
+            raise invalid_type("dataloader", given, "what is explained are tensors with rows", "other input_roles")
+        if value.is_complex():
+            raise invalid_type("dataloader", f"with elements of {value.dtype}", "features are real", "real values")
+        if len(value) != len(values[0]) or not len(value):
+            given = f"with elements of {[len(v) for v in values]} rows"
+            raise invalid_value("dataloader", given, "row i of each belongs to example i", "as many rows in each")
 
 
 def _as_it_is(state: Any) -> Any:
@@ -304,13 +329,17 @@ def _elements(batch: Any) -> dict[Any, Any]:
 
 def _accept_roles(roles: Any, elements: dict[Any, Any]) -> dict[Any, InputRole]:
     given = dict.fromkeys(elements, 0) if roles is None else roles
+    if not isinstance(given, Mapping | list | tuple):
+        raise invalid_type("input_roles", f"a {type(roles).__name__}", "each element has one", "a tuple, list or dict")
     named = dict(given) if isinstance(given, Mapping) else dict(zip(elements, given, strict=False))
     if set(named) != set(elements) or len(given) != len(elements):
         raise invalid_value(
             "input_roles", f"{roles}", f"a batch has the elements {list(elements)}", "one InputRole for each"
         )
     known = {int(role) for role in InputRole}
-    wrong = [role for role in named.values() if isinstance(role, bool) or role not in known]
+    wrong = [
+        role for role in named.values() if not isinstance(role, int) or isinstance(role, bool) or role not in known
+    ]
     if wrong:
         raise invalid_value("input_roles", f"with {wrong[0]!r}", "there is no such role", "an InputRole, or 0, 1 or 2")
     found = {name: InputRole(named[name]) for name in elements}
@@ -340,7 +369,7 @@ def _contents(value: Any) -> Iterator[Any]:
         Buffers.
     """
     if isinstance(value, Tensor):
-        flat = value.detach().cpu().contiguous().flatten()
+        flat = accept_dense("the dataloader's element", value).detach().cpu().contiguous().flatten()
         yield f"{value.dtype} {tuple(value.shape)}".encode()
         yield flat.view(torch.uint8).numpy().data if flat.numel() else b""
     elif isinstance(value, Mapping | tuple | list):

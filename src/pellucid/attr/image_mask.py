@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import accept_dense, accept_function
 from pellucid.attr.interpretable import InterpretableInput, present_features
 from pellucid.errors import invalid_type, invalid_value
 from pellucid.visualization import draw_mask_border, draw_mask_legend, draw_regions
@@ -60,7 +62,7 @@ class ImageMaskInput(InterpretableInput):
     ) -> None:
         self.image = _picture(image)
         self.baseline = _colour(baseline)
-        self.processor_fn = _function(processor_fn)
+        self.processor_fn = accept_function("processor_fn", processor_fn, "a function of an image")
         size = (image.height, image.width)
         if mask_list is not None:
             self.mask_list = _checked_list(mask_list, size)
@@ -102,8 +104,9 @@ class ImageMaskInput(InterpretableInput):
         Raises:
             InvalidValueError: if there is not one attribution for each segment.
         """
-        if itp_attr.shape != (1, self.n_itp_features):
-            given, why = f"of shape {tuple(itp_attr.shape)}", f"there are {self.n_itp_features} segments"
+        if not isinstance(itp_attr, Tensor) or itp_attr.shape != (1, self.n_itp_features):
+            shape = f"of shape {tuple(itp_attr.shape)}" if isinstance(itp_attr, Tensor) else type(itp_attr).__name__
+            given, why = shape, f"there are {self.n_itp_features} segments"
             raise invalid_value("itp_attr", given, why, f"shape (1, {self.n_itp_features})")
         segments = torch.stack(self.mask_list).to(itp_attr)
         return torch.einsum("nf,fhw->nhw", itp_attr, segments)
@@ -154,20 +157,11 @@ def _picture(image: Any) -> Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _function(processor_fn: Any) -> Callable[[Image], Any]:
-    """Check what makes the model's input."""
-    if not callable(processor_fn):
-        given = f"a {type(processor_fn).__name__}"
-        raise invalid_type("processor_fn", given, "it makes the model's input", "a function of an image")
-    made: Callable[[Image], Any] = processor_fn
-    return made
-
-
 def _checked(name: str, mask: Any, size: tuple[int, int]) -> Tensor:
     """Check a mask of integers or booleans against the size of the image."""
     if (
         not isinstance(mask, Tensor)
-        or mask.is_complex()
+        or accept_dense(name, mask).is_complex()
         or (mask.is_floating_point() and bool((mask != mask.round()).any()))
     ):
         given = f"a tensor of {mask.dtype}" if isinstance(mask, Tensor) else f"a {type(mask).__name__}"
@@ -192,8 +186,9 @@ def _checked_list(masks: Any, size: tuple[int, int]) -> list[Tensor]:
 
 def _colour(baseline: Any) -> tuple[int, int, int]:
     """Check red, green and blue."""
-    channels = tuple(baseline) if isinstance(baseline, Sequence | Tensor) and not isinstance(baseline, str) else ()
-    if len(channels) != 3 or not all(0 <= int(channel) <= 255 for channel in channels):
+    given = accept_dense("baseline", baseline).tolist() if isinstance(baseline, Tensor) else baseline
+    channels = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str | bytes) else ()
+    if len(channels) != 3 or not all(isinstance(part, Real) and 0 <= float(part) <= 255 for part in channels):
         raise invalid_value("baseline", repr(baseline), "it is no colour", "red, green and blue from 0 to 255")
     red, green, blue = (int(channel) for channel in channels)
     return red, green, blue

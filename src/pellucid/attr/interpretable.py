@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import LARGEST, shown
 from pellucid._core.random import draw_seeds, generator_of
 from pellucid.errors import invalid_type, invalid_value
 
@@ -175,6 +176,10 @@ class TextTemplateInput(InterpretableInput):
 
     def format_attr(self, itp_attr: Tensor) -> Tensor:
         """Give each value the attribution of its feature: (..., F) becomes (..., number of values)."""
+        if not isinstance(itp_attr, Tensor) or itp_attr.shape[-1:] != (self.n_itp_features,):
+            shape = f"of shape {tuple(itp_attr.shape)}" if isinstance(itp_attr, Tensor) else type(itp_attr).__name__
+            why = f"there are {self.n_itp_features} features"
+            raise invalid_value("itp_attr", shape, why, f"a tensor (..., {self.n_itp_features})")
         return itp_attr[..., torch.tensor(self.formatted_mask, device=itp_attr.device)]
 
     def _ordered(self, name: str, given: Any, default: list[Any] | None = None) -> list[Any]:
@@ -216,10 +221,19 @@ class TextTokenInput(InterpretableInput):
     ) -> None:
         if not isinstance(text, str):
             raise invalid_type("text", f"a {type(text).__name__}", "it is tokenized", "a text")
+        for name in ("encode", "convert_ids_to_tokens"):
+            if isinstance(tokenizer, str | bytes) or not callable(getattr(tokenizer, name, None)):
+                given = f"a {type(tokenizer).__name__}"
+                raise invalid_type("tokenizer", given, f"it has no {name}", "a tokenizer such as AutoTokenizer gives")
+        if skip_tokens is not None and not isinstance(skip_tokens, list | tuple | set | frozenset):
+            given = f"a {type(skip_tokens).__name__}"
+            raise invalid_type("skip_tokens", given, "it lists tokens", "a list of ids or texts")
         encoded = tokenizer.encode(text, return_tensors="pt")
         self.inp_tensor = encoded if isinstance(encoded, Tensor) else torch.as_tensor(encoded).reshape(1, -1)
         self.tokenizer = tokenizer
-        self.skip_tokens = [_token_id("skip_tokens", token, tokenizer) for token in skip_tokens or ()]
+        self.skip_tokens = [
+            _token_id("skip_tokens", token, tokenizer) for token in (() if skip_tokens is None else skip_tokens)
+        ]
         self.baselines = _token_id("baselines", baselines, tokenizer)
         skipped = torch.tensor(self.skip_tokens, dtype=self.inp_tensor.dtype, device=self.inp_tensor.device)
         self.itp_mask = ~torch.isin(self.inp_tensor, skipped)
@@ -293,6 +307,8 @@ def present_features(perturbed: Any, count: int) -> list[bool]:
 def _token_id(name: str, token: Any, tokenizer: Any) -> int:
     """Return the id of a token."""
     if isinstance(token, int) and not isinstance(token, bool):
+        if not 0 <= token <= LARGEST:
+            raise invalid_value(name, shown(token), "no token has it", "an id of the tokenizer's")
         return token
     if not isinstance(token, str):
         raise invalid_type(name, f"with {token!r}", "it is no token", "an id or the text of a token")

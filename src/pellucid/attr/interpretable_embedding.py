@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pellucid._core.checks import LARGEST, accept_text, shown
 from pellucid.errors import PellucidError, invalid_type, invalid_value
 
 
@@ -44,7 +45,7 @@ class InterpretableEmbeddingBase(nn.Module):
         if not isinstance(embedding, nn.Module):
             raise invalid_type("embedding", f"a {type(embedding).__name__}", "it looks nothing up", "a torch.nn.Module")
         self.embedding = embedding
-        self.full_name = full_name
+        self.full_name = accept_text("full_name", full_name, "it is found in the model by it")
         self.training = embedding.training
 
     @property
@@ -129,7 +130,7 @@ def configure_interpretable_embedding_layer(
     """
     if not isinstance(model, nn.Module):
         raise invalid_type("model", f"a {type(model).__name__}", "it holds no modules", "a torch.nn.Module")
-    found = _found(model, embedding_layer_name)
+    found = _found(model, accept_text("embedding_layer_name", embedding_layer_name, "it names a module"))
     if found is None:
         names = [n for n, m in model.named_modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
         raise _no_layer(embedding_layer_name, f"one of {', '.join(names)}" if names else "the name of a module in it")
@@ -163,7 +164,7 @@ def remove_interpretable_embedding_layer(model: nn.Module, interpretable_emb: In
             "it stands for no embedding",
             "what configure_interpretable_embedding_layer returned",
         )
-    if _found(model, interpretable_emb.full_name) is not interpretable_emb:
+    if not isinstance(model, nn.Module) or _found(model, interpretable_emb.full_name) is not interpretable_emb:
         raise invalid_value(
             "interpretable_emb",
             f"that of {interpretable_emb.full_name!r}",
@@ -205,6 +206,11 @@ class TokenReferenceBase:
         Args:
             reference_token_idx: the id, for example that of padding.
         """
+        if isinstance(reference_token_idx, bool) or not isinstance(reference_token_idx, int):
+            given = f"a {type(reference_token_idx).__name__}"
+            raise invalid_type("reference_token_idx", given, "it is the id of a token", "an int")
+        if abs(reference_token_idx) > LARGEST:
+            raise invalid_value("reference_token_idx", shown(reference_token_idx), "no tensor holds it", "a token's id")
         self.reference_token_idx = reference_token_idx
 
     def generate_reference(self, sequence_length: int, device: torch.device) -> Tensor:
@@ -224,6 +230,8 @@ class TokenReferenceBase:
         if isinstance(sequence_length, bool) or not isinstance(sequence_length, int):
             given = f"a {type(sequence_length).__name__}"
             raise invalid_type("sequence_length", given, "it counts ids", "an int")
-        if sequence_length < 0:
-            raise invalid_value("sequence_length", str(sequence_length), "it counts ids", "an int >= 0")
+        if not 0 <= sequence_length <= LARGEST:
+            raise invalid_value("sequence_length", shown(sequence_length), "it counts ids", "an int >= 0")
+        if not isinstance(device, torch.device | str):
+            raise invalid_type("device", f"a {type(device).__name__}", "the ids are put there", "a torch.device")
         return torch.full((sequence_length,), self.reference_token_idx, dtype=torch.long, device=device)

@@ -15,7 +15,9 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from pellucid._core.structure import like
+from pellucid._core.checks import accept_dense, accept_function, accept_text
+from pellucid._core.door import accept_count
+from pellucid._core.structure import like, tensors_in
 from pellucid.errors import invalid_type, invalid_value
 from pellucid.typing import Tensors
 
@@ -63,8 +65,17 @@ class _Fold:
             folded = whole(samples.detach())
             return folded if state is None else self.function(state, folded)
         for sample in samples.detach():
-            state = sample.clone() if state is None else self.function(state, sample)
+            state = sample.clone() if state is None else _folded(self.function(state, sample), sample)
         return samples[0] if state is None else state
+
+
+def _folded(made: Any, sample: Tensor) -> Tensor:
+    """Check what a user's function made of two samples."""
+    if not isinstance(made, Tensor) or made.shape != sample.shape:
+        given = f"that returned shape {tuple(made.shape)}" if isinstance(made, Tensor) else f"of {type(made).__name__}s"
+        why, instead = f"samples have shape {tuple(sample.shape)}", "a function that returns such a tensor"
+        raise invalid_value("the function of a statistic", f"one {given}", why, instead)
+    return made
 
 
 _WHOLE: Mapping[Any, Callable[[Tensor], Tensor]] = {
@@ -96,6 +107,10 @@ class Stat(ABC):
 class _OfMoments(Stat):
     usual: ClassVar[str] = ""
     name: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the name."""
+        _accept_name(self.name)
 
     @property
     def label(self) -> str:
@@ -147,6 +162,11 @@ class Var(_OfMoments):
 
     order: int = 0
 
+    def __post_init__(self) -> None:
+        """Check the name and the order."""
+        super().__post_init__()
+        accept_count("order", self.order, 0)
+
     @property
     def label(self) -> str:
         """Name in a summary."""
@@ -164,6 +184,11 @@ class StdDev(_OfMoments):
 
     order: int = 0
 
+    def __post_init__(self) -> None:
+        """Check the name and the order."""
+        super().__post_init__()
+        accept_count("order", self.order, 0)
+
     @property
     def label(self) -> str:
         """Name in a summary."""
@@ -178,7 +203,13 @@ class StdDev(_OfMoments):
 @dataclass(frozen=True)
 class _Folded(Stat):
     usual: ClassVar[str] = ""
+    own: ClassVar[str] = ""
     name: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the name and the function."""
+        _accept_name(self.name)
+        accept_function(self.own, getattr(self, self.own), "a function of two samples")
 
     @property
     def label(self) -> str:
@@ -194,7 +225,7 @@ class _Folded(Stat):
 class Min(_Folded):
     """Smallest value in each place."""
 
-    usual = "min"
+    usual, own = "min", "min_fn"
     min_fn: Callable[[Tensor, Tensor], Tensor] = torch.min
 
     @property
@@ -207,7 +238,7 @@ class Min(_Folded):
 class Max(_Folded):
     """Largest value in each place."""
 
-    usual = "max"
+    usual, own = "max", "max_fn"
     max_fn: Callable[[Tensor, Tensor], Tensor] = torch.max
 
     @property
@@ -220,7 +251,7 @@ class Max(_Folded):
 class Sum(_Folded):
     """Sum of the samples."""
 
-    usual = "sum"
+    usual, own = "sum", "add_fn"
     add_fn: Callable[[Tensor, Tensor], Tensor] = torch.add
 
     @property
@@ -245,11 +276,14 @@ class SummarizerSingleTensor:
 
     def __init__(self, stats: Iterable[Stat]) -> None:
         """Start without samples."""
-        self.stats = tuple(stats)
+        self.stats = _accept_stats(stats)
         self._states: dict[Step, Any] = {stat.step: None for stat in self.stats}
 
     def add(self, samples: Tensor) -> None:
         """Take in samples of shape (k, ...)."""
+        samples = _tensor(samples)
+        if samples.dim() == 0 or len(samples) == 0:
+            raise invalid_value("samples", f"of shape {tuple(samples.shape)}", "row k is sample k", "shape (k, ...)")
         self._states = {step: step(state, samples) for step, state in self._states.items()}
 
     @property
@@ -281,13 +315,7 @@ class Summarizer:
             InvalidTypeError: if one of them is no statistic.
             InvalidValueError: if two have the same name.
         """
-        for stat in stats:
-            if not isinstance(stat, Stat):
-                raise invalid_type("stats", f"with a {type(stat).__name__}", "it is no statistic", "Mean(), Var(), ...")
-        labels = [stat.label for stat in stats]
-        if len(set(labels)) != len(labels):
-            raise invalid_value("stats", f"of names {labels}", "a summary holds each name once", "name=... for one")
-        self.stats = tuple(stats)
+        self.stats = _accept_stats(stats)
         self._parts: list[SummarizerSingleTensor] | None = None
         self._is_tuple = False
         self._shapes: list[tuple[int, ...]] = []
@@ -311,7 +339,11 @@ class Summarizer:
             InvalidValueError: as for ``update``.
         """
         is_tuple = isinstance(x, tuple)
-        samples = x if isinstance(x, tuple) else (x,)
+        samples = tuple(_tensor(part) for part in (x if isinstance(x, tuple) else (x,)))
+        if not samples or any(part.dim() == 0 for part in samples):
+            raise invalid_value(
+                "x", "without rows", "each of them is a sample", "a tensor (k, ...), or a tuple of such"
+            )
         shapes = [tuple(sample.shape[1:]) for sample in samples]
         if self._parts is None:
             self._parts, self._is_tuple = [SummarizerSingleTensor(self.stats) for _ in samples], is_tuple
@@ -360,6 +392,8 @@ class ClassSummarizer(Summarizer):
             InvalidValueError: if there is not one label per row, or as for ``Summarizer.update``.
         """
         several = isinstance(labels, list | tuple) or (isinstance(labels, Tensor) and labels.dim() > 0)
+        if isinstance(labels, Tensor):
+            accept_dense("labels", labels)
         if not several:
             super().update(x)
             if labels is not None:
@@ -373,8 +407,11 @@ class ClassSummarizer(Summarizer):
         if not keys:
             return
         self.update_rows(like(x, parts))
-        for key in dict.fromkeys(keys):
-            rows = torch.tensor([i for i, other in enumerate(keys) if other == key])
+        places: dict[Hashable, list[int]] = {}
+        for place, key in enumerate(keys):
+            places.setdefault(key, []).append(place)
+        for key, own in places.items():
+            rows = torch.tensor(own)
             self._class(key).update_rows(like(x, [part[rows.to(part.device)] for part in parts]))
 
     def _class(self, label: Any) -> Summarizer:
@@ -386,14 +423,39 @@ class ClassSummarizer(Summarizer):
         return {label: summarizer.summary for label, summarizer in self._classes.items()}
 
 
-def _tensor(x: Any) -> Tensor:
-    if isinstance(x, Tensor):
-        return x.detach()
+def _accept_stats(stats: Any) -> tuple[Stat, ...]:
+    """Check statistics, none of a name twice."""
     try:
-        return torch.tensor(x)
-    except (RuntimeError, TypeError, ValueError):
-        why = "statistics are taken of numbers"
-        raise invalid_type("x", f"a {type(x).__name__}", why, "a tensor, a number, or a tuple of tensors") from None
+        known = tuple(stats)
+    except TypeError:  # no list of anything
+        known = (stats,)
+    for stat in known:
+        if not isinstance(stat, Stat):
+            given = f"with a {type(stat).__name__}"
+            raise invalid_type("stats", given, "it is no statistic", "a list of Mean(), Var(), ...")
+    labels = [stat.label for stat in known]
+    if len(set(labels)) != len(labels):
+        raise invalid_value("stats", f"of names {labels}", "a summary holds each name once", "name=... for one")
+    return known
+
+
+def _accept_name(name: Any) -> None:
+    """Check the name of a statistic."""
+    if name is not None:
+        accept_text("name", name, "a statistic stands under it in a summary")
+
+
+def _tensor(x: Any) -> Tensor:
+    why, instead = "statistics are taken of numbers", "a tensor, a number, or a tuple of tensors"
+    if not isinstance(x, Tensor) and any(True for _ in tensors_in(x)):
+        raise invalid_type("x", f"a {type(x).__name__} of tensors", why, instead)
+    try:
+        made = x.detach() if isinstance(x, Tensor) else torch.tensor(x)
+    except (RuntimeError, TypeError, ValueError, OverflowError):
+        raise invalid_type("x", f"a {type(x).__name__}", why, instead) from None
+    if accept_dense("x", made).is_complex():
+        raise invalid_type("x", f"of dtype {made.dtype}", why, instead)
+    return made
 
 
 def _structure(is_tuple: bool, shapes: list[tuple[int, ...]]) -> str:
@@ -402,7 +464,14 @@ def _structure(is_tuple: bool, shapes: list[tuple[int, ...]]) -> str:
 
 def _key(label: Any) -> Hashable:
     """A label as a key: a tensor, or another array, by its values."""
+    if isinstance(label, Tensor):
+        accept_dense("labels", label)
     if hasattr(label, "tolist"):
         label = label.tolist()
     key: Hashable = tuple(_key(part) for part in label) if isinstance(label, list) else label
+    try:
+        hash(key)
+    except TypeError:
+        given = f"a {type(label).__name__}"
+        raise invalid_type("labels", given, "classes are told apart by them", "numbers or texts") from None
     return key

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pellucid._core.checks import accept_choice, accept_keywords, accept_texts, shown
 from pellucid.errors import invalid_type, invalid_value
 from pellucid.registry import method_named
 
@@ -43,10 +44,10 @@ class FilterConfig:
     def __post_init__(self) -> None:
         """Check the choices."""
         method_named(self.attribution_method)
-        if self.prediction not in PREDICTIONS:
-            raise invalid_value(
-                "prediction", repr(self.prediction), "there is no such choice", f"one of {', '.join(PREDICTIONS)}"
-            )
+        accept_choice("prediction", self.prediction, PREDICTIONS, "there is no such choice")
+        object.__setattr__(self, "classes", accept_texts("classes", self.classes, "each class has a name"))
+        own = accept_keywords("attribution_arguments", self.attribution_arguments)
+        object.__setattr__(self, "attribution_arguments", own)
         check_amount("num_examples", self.num_examples)
 
 
@@ -76,10 +77,14 @@ class PageConfig:
         """Check the title and the number."""
         if not isinstance(self.title, str):
             raise invalid_type("title", repr(self.title), "it is a heading", "a text")
+        chosen: object = self.filter
+        if not isinstance(chosen, FilterConfig):
+            given = f"a {type(chosen).__name__}"
+            raise invalid_type("filter", given, "it says which examples are shown", "a FilterConfig")
         check_amount("max_examples", self.max_examples)
 
 
 def check_amount(name: str, value: Any) -> None:
     """Refuse what is no number of examples."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise invalid_value(name, repr(value), "it is a number of examples", "1 or more")
+        raise invalid_value(name, shown(value), "it is a number of examples", "1 or more")

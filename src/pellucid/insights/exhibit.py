@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pellucid._core.expansion import run_plain
 from pellucid._core.model import borrowed
+from pellucid._core.output import output_tensor
 from pellucid._core.report import recording
 from pellucid.errors import invalid_value
 from pellucid.insights.configs import PageConfig
@@ -85,7 +86,12 @@ class Exhibit:
         forward = self.models[model]
         others = tuple(a.clone() if isinstance(a, Tensor) else a for a in additional)
         with recording(quiet=True), borrowed(forward, inputs[0].device):
-            return run_plain(lambda values: forward(*values, *others), inputs)
+            output = run_plain(lambda values: forward(*values, *others), inputs)
+        shape = tuple(output_tensor(output).shape)
+        if shape[:1] != (len(inputs[0]),):
+            why = f"{len(inputs[0])} examples were given to it"
+            raise invalid_value("models", f"with one whose output has shape {shape}", why, "models with a row for each")
+        return output
 
     def _scores(self, model: int, place: int) -> Iterator[tuple[int, list[Score]]]:
         """Score a batch, some examples at a time.

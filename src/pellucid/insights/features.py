@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import accept_dense, accept_function, accept_texts
 from pellucid.errors import invalid_type, invalid_value
 from pellucid.ids import special_ids
 
@@ -41,6 +42,8 @@ class Feature:
         """Check the transforms, and keep them as tuples."""
         if not isinstance(self.name, str) or not self.name:
             raise invalid_type("name", repr(self.name), "a feature is called something", "a text")
+        if self.visualization_transform is not None:
+            accept_function(f"visualization_transform of {self.name}", self.visualization_transform)
         for field in ("baseline_transforms", "input_transforms"):
             given = getattr(self, field)
             many = () if given is None else tuple(given) if isinstance(given, list | tuple) else (given,)
@@ -128,6 +131,14 @@ class TextFeature(Feature):
 
     kind: ClassVar[Kind] = "text"
 
+    def __post_init__(self) -> None:
+        """Check the transforms and the tokenizer."""
+        Feature.__post_init__(self)
+        if self.tokenizer is not None and not callable(getattr(self.tokenizer, "convert_ids_to_tokens", None)):
+            given = f"a {type(self.tokenizer).__name__}"
+            instead = "a tokenizer such as AutoTokenizer gives, or None"
+            raise invalid_type("tokenizer", given, "it has no convert_ids_to_tokens", instead)
+
     def baselines(self) -> dict[str, Transform]:
         """Return what makes baselines of ids, by name; padding in the place of words comes last."""
         found = Feature.baselines(self)
@@ -204,13 +215,11 @@ class GeneralFeature(Feature):
         input_transforms: Transforms = None,
         visualization_transform: Callable[[Any], Any] | None = None,
     ) -> None:
-        if isinstance(categories, str):
-            raise invalid_type("categories", repr(categories), "each column has a name", "a list of names")
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "baseline_transforms", baseline_transforms)
         object.__setattr__(self, "input_transforms", input_transforms)
         object.__setattr__(self, "visualization_transform", visualization_transform)
-        object.__setattr__(self, "categories", tuple(str(name) for name in categories))
+        object.__setattr__(self, "categories", accept_texts("categories", categories, "each column has a name"))
         self.__post_init__()
 
 
@@ -239,9 +248,9 @@ class TimeSeriesFeature(Feature):
     def __post_init__(self) -> None:
         """Check the names and the axis."""
         Feature.__post_init__(self)
-        if self.channel_axis not in {0, 1}:
+        if not isinstance(self.channel_axis, int) or self.channel_axis not in {0, 1}:
             raise invalid_value("channel_axis", repr(self.channel_axis), "there are two axes", "0 or 1")
-        object.__setattr__(self, "channels", tuple(str(name) for name in self.channels))
+        object.__setattr__(self, "channels", accept_texts("channels", self.channels, "each channel has a name"))
 
 
 @dataclass(frozen=True)
@@ -266,6 +275,7 @@ def _rows(made: Any, given: Tensor, where: str) -> Tensor:
     """Check that a transform returned a batch of as many examples as it was given."""
     if not isinstance(made, Tensor):
         raise invalid_type(where, f"returning a {type(made).__name__}", "it makes inputs", "a function to a tensor")
+    accept_dense(f"the result of {where}", made)
     if made.dim() == 0 or len(made) != len(given):
         shape = f"returning shape {tuple(made.shape)}"
         raise invalid_value(where, shape, f"it was given {len(given)} examples", "a function that keeps their number")

@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
+from pellucid._core.checks import accept_dense
 from pellucid._core.output import output_tensor
-from pellucid.errors import invalid_value
+from pellucid.errors import invalid_type, invalid_value
 from pellucid.report import value_text
 
 SHOWN = 10
@@ -58,7 +59,11 @@ class Scorer:
         found = output_tensor(output).detach().cpu().double()
         if self._score_func is not None:
             given = self._score_func(output)
-            if not isinstance(given, Tensor) or len(given) != len(found):
+            if isinstance(given, Tensor) and accept_dense("the result of score_func", given).is_complex():
+                raise invalid_type(
+                    "score_func", f"returning {given.dtype}", "scores are compared", "real scores (N, C)"
+                )
+            if not isinstance(given, Tensor) or given.dim() == 0 or len(given) != len(found):
                 shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
                 raise invalid_value(
                     "score_func", f"returning {shape}", f"there are {len(found)} examples", "scores (N, C)"

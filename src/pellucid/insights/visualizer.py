@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch import Tensor
 
 from pellucid import Explanation
+from pellucid._core.checks import accept_function, accept_path, accept_texts
+from pellucid.docstrings import accept_flag
 from pellucid.errors import invalid_type, invalid_value
 from pellucid.insights.answers import Answered, answer, read, shares_of
 from pellucid.insights.asking import Question, Target
@@ -126,10 +129,15 @@ class AttributionVisualizer:
         config: PageConfig | None = None,
     ) -> None:
         self.config = PageConfig() if config is None else config
+        if not isinstance(self.config, PageConfig):
+            raise invalid_type("config", f"a {type(config).__name__}", "it says how a page starts", "a PageConfig")
+        accept_flag("use_label_for_attr", use_label_for_attr)
+        if score_func is not None:
+            accept_function("score_func", score_func)
         given = accept_features(features)
         names = accept_classes(classes)
         check_classes(self.config.filter, names)
-        if isinstance(dataset, Batch) or not isinstance(dataset, Iterable):
+        if isinstance(dataset, Batch | np.ndarray | Tensor) or not isinstance(dataset, Iterable):
             raise invalid_type("dataset", f"a {type(dataset).__name__}", "it gives no batches", "a list of Batch")
         examples = Examples(dataset, given, self.config.max_examples)
         show = accept_models(models), names, given, examples, score_func, self.config, use_label_for_attr
@@ -150,7 +158,7 @@ class AttributionVisualizer:
             InvalidValueError: for arguments that the method does not have, or that do not fit.
             InvalidTypeError: for arguments of a wrong type.
         """
-        chosen = self.config.filter if config is None else config
+        chosen = self._filter(config)
         found = []
         for model in range(len(self._exhibit.models)):
             for index in self.chosen(chosen, model):
@@ -158,6 +166,12 @@ class AttributionVisualizer:
                 answered = answer(self._exhibit, asked, Line(lambda _: None, lambda: False))
                 found.append(self._output(index, model, answered))
         return found
+
+    def _filter(self, config: FilterConfig | None) -> FilterConfig:
+        chosen = self.config.filter if config is None else config
+        if not isinstance(chosen, FilterConfig):
+            raise invalid_type("config", f"a {type(config).__name__}", "it says which examples", "a FilterConfig")
+        return chosen
 
     def question(self, example: int, config: FilterConfig, model: int = 0) -> Question:
         """Return the question that a configuration asks about an example."""
@@ -257,8 +271,8 @@ class AttributionVisualizer:
         """
         from pellucid.insights.static import static_page  # noqa: PLC0415  (it reads the page's parts)
 
-        chosen = self.config.filter if config is None else config
-        named = (chosen.attribution_method,) if methods is None else tuple(methods)
+        chosen, target = self._filter(config), None if path is None else accept_path("path", path)
+        named = (chosen.attribution_method,) if methods is None else accept_texts("methods", methods, "it names them")
         questions = [
             self.question(index, replace(chosen, attribution_method=name, attribution_arguments=own), model)
             for model in range(len(self._exhibit.models))
@@ -267,8 +281,8 @@ class AttributionVisualizer:
             for own in [chosen.attribution_arguments if name == chosen.attribution_method else {}]
         ]
         page = static_page(self.desk, questions)
-        if path is not None:
-            Path(path).write_text(page, encoding="utf-8")
+        if target is not None:
+            target.write_text(page, encoding="utf-8")
         return page
 
 
@@ -293,7 +307,7 @@ def accept_models(models: Any) -> dict[str, Callable[..., Any]]:
 
 def accept_features(features: Feature | Sequence[Feature]) -> tuple[Feature, ...]:
     """Return features as a tuple, each with a name of its own."""
-    many = (features,) if isinstance(features, Feature) else tuple(features)
+    many = tuple(features) if isinstance(features, list | tuple) else (features,)
     for feature in many:
         if not isinstance(feature, Feature):
             raise invalid_type("features", f"with a {type(feature).__name__}", "it is no feature", "ImageFeature(...)")
@@ -314,9 +328,7 @@ def check_classes(config: FilterConfig, names: Sequence[str]) -> None:
 
 def accept_classes(classes: Sequence[str]) -> tuple[str, ...]:
     """Return the names of classes as texts."""
-    if isinstance(classes, str) or not isinstance(classes, Iterable):
-        raise invalid_type("classes", repr(classes), "each class has a name", "a list of names")
-    return tuple(str(name) for name in classes)
+    return accept_texts("classes", classes, "each class has a name")
 
 
 def _extra(module: str, name: str) -> Any:

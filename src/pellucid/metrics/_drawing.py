@@ -44,13 +44,6 @@ def grid(value: Tensor, examples: int, copies: int) -> Tensor:
     return value.reshape(examples, copies, *value.shape[1:]).transpose(0, 1)
 
 
-def accept_function(name: str, function: Any) -> Callable[..., Any]:
-    """Check that there is something to call."""
-    if not callable(function):
-        raise invalid_type(name, f"a {type(function).__name__}", "it cannot be called", "a function")
-    return function  # type: ignore[no-any-return]  # callable() does not narrow to a callable that returns Any
-
-
 def accept_drawn(name: str, drawn: Any, inputs: tuple[Tensor, ...], copies: int) -> tuple[Tensor, ...]:
     """Check what a user's function returned: per input a finite tensor with the rows it was given."""
     found = drawn if isinstance(drawn, tuple | list) else (drawn,)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import accept_function
 from pellucid._core.door import accept_baselines, accept_count, accept_optional_count, accept_question
 from pellucid._core.model import with_gradients
 from pellucid._core.progress import progress
@@ -17,7 +18,7 @@ from pellucid._core.structure import wide
 from pellucid.docstrings import documented
 from pellucid.errors import invalid_type
 from pellucid.metrics._asked import Asked, accept_attributions
-from pellucid.metrics._drawing import accept_drawn, accept_function, calls, grid, side_by_side
+from pellucid.metrics._drawing import accept_drawn, calls, grid, side_by_side
 from pellucid.metrics._scoring import Given, Replaced, Scoring
 from pellucid.typing import BaselineLike, ForwardFunction, TargetLike, Tensors
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pellucid._core.checks import accept_choice
+from pellucid._core.checks import accept_choice, accept_function
 from pellucid._core.door import accept_inputs, accept_question
 from pellucid._core.gradient import evaluating
 from pellucid._core.model import with_gradients
@@ -20,7 +20,6 @@ from pellucid._core.structure import wide
 from pellucid.docstrings import documented
 from pellucid.errors import invalid_type, invalid_value
 from pellucid.metrics._asked import accept_maps
-from pellucid.metrics._drawing import accept_function
 from pellucid.metrics._randomised import accept_layers, randomised, twin
 from pellucid.metrics._similarity import similarity_named
 from pellucid.typing import ForwardFunction, Tensors

@@ -13,7 +13,7 @@ from torch import Tensor
 from pellucid._core import report
 from pellucid._core.arguments import repeat_keyword
 from pellucid._core.batching import rows_per_call
-from pellucid._core.checks import is_finite, is_number
+from pellucid._core.checks import accept_function, is_finite, is_number
 from pellucid._core.door import accept_count, accept_inputs, accept_optional_count
 from pellucid._core.expansion import SHAPE_ERRORS, agree
 from pellucid._core.model import with_gradients
@@ -23,7 +23,7 @@ from pellucid._core.structure import like, wide
 from pellucid.docstrings import documented
 from pellucid.errors import ExpansionWarning, invalid_type, invalid_value
 from pellucid.metrics._asked import accept_maps
-from pellucid.metrics._drawing import accept_drawn, accept_function, calls, grid, parameters_of, side_by_side
+from pellucid.metrics._drawing import accept_drawn, calls, grid, parameters_of, side_by_side
 from pellucid.typing import Tensors
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pellucid.rules import Certificate
+from pellucid._core.checks import accept_instance
+from pellucid.rules import Certificate
 
 _MEANINGS = {
     "linear": "passes everything on unchanged",
@@ -60,6 +59,7 @@ def certificate_view(certificate: Certificate | None) -> CertificateView | None:
     """Put a certificate into words; ``None`` for methods without rules."""
     if certificate is None:
         return None
+    accept_instance("certificate", certificate, Certificate, "that of an explanation by rules, or None")
     integrated = (f"{name}: no rule of its own, integrated along the path" for name in certificate.unknown)
     gaps = [*certificate.switches, *integrated]
     by_rule: dict[str, Counter[str]] = {}

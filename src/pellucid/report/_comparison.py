@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pellucid.comparison import MARKS, RANDOM
+from pellucid._core.checks import accept_instance
+from pellucid.comparison import MARKS, RANDOM, Comparison
 from pellucid.registry import methods
 from pellucid.report._verdict import method_title
 from pellucid.verdicts import number, plain, rows_text, sentences
 
 if TYPE_CHECKING:
-    from pellucid.comparison import Cell, Comparison
+    from pellucid.comparison import Cell
     from pellucid.intervals import Interval
 
 _WORDS = {"better": "better than random", "worse": "worse than random", "unclear": "not shown to differ from random"}
@@ -73,6 +74,7 @@ class ComparisonView:
 
 def comparison_view(comparison: Comparison) -> ComparisonView:
     """Turn a comparison into the values of its table."""
+    accept_instance("comparison", comparison, Comparison, "what pellucid.compare returned")
     frames = {info.name: _frame(comparison, info.name) for info in comparison.metrics}
     columns = [
         Column(i.title, i.arrow, i.direction, i.summary, i.range, _chance(comparison, i.name, frames[i.name]))

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pellucid.errors import invalid_value
+from pellucid._core.checks import accept_text
+from pellucid.errors import invalid_type, invalid_value
+from pellucid.report._verdict import accept_explanation
 from pellucid.visualization import explanation_html
 
 if TYPE_CHECKING:
@@ -36,6 +38,12 @@ class Section:
     link: str | None = None
 
     def __post_init__(self) -> None:
+        accept_text("title", self.title, "it is a heading")
+        accept_explanation("explanation", self.explanation)
+        accept_text("text", self.text, "it stands below the heading")
+        for name in ("kind", "link"):
+            if getattr(self, name) is not None:
+                accept_text(name, getattr(self, name), "it is a name")
         if self.link is not None and (":" in self.link or self.link.startswith(("/", "\\"))):
             raise invalid_value("link", repr(self.link), "it leads elsewhere", "the name of a file beside the page")
 
@@ -54,6 +62,12 @@ def render_overview(title: str, sections: Sequence[Section], lead: str = "") -> 
     Raises:
         InvalidValueError: There is no section, or data that have no picture.
     """
+    accept_text("title", title, "it is the heading")
+    accept_text("lead", lead, "it stands below the heading")
+    if not isinstance(sections, list | tuple) or not all(isinstance(section, Section) for section in sections):
+        raise invalid_type(
+            "sections", f"a {type(sections).__name__} of other things", "each is one", "a list of Section"
+        )
     if not sections:
         raise invalid_value("sections", "empty", "there is nothing to show", "at least one section")
     environment = Environment(

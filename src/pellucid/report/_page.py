@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pellucid.errors import invalid_value
+from pellucid._core.checks import accept_dense, accept_instance, accept_keywords, accept_text, accept_texts
+from pellucid.errors import invalid_type, invalid_value
 from pellucid.report._certificate import CertificateView, certificate_view
 from pellucid.report._panels import Panel, panel_of
 from pellucid.report._pictures import picture_uri
 from pellucid.report._subject import Subject
-from pellucid.report._verdict import Verdict, explanation_title, single_tensor, verdict_of
+from pellucid.report._verdict import Verdict, accept_explanation, explanation_title, single_tensor, verdict_of
 
 if TYPE_CHECKING:
     from pellucid import Explanation
@@ -45,6 +46,16 @@ class Run:
     summaries: Mapping[str, str] = field(default_factory=dict)
     settings: Sequence[tuple[str, str]] = ()
     notes: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("title", "model", "data"):
+            accept_text(name, getattr(self, name), "it is said on the page")
+        object.__setattr__(self, "summaries", accept_keywords("summaries", self.summaries))
+        object.__setattr__(self, "notes", accept_texts("notes", self.notes, "each is a remark"))
+        pairs = self.settings
+        if not isinstance(pairs, list | tuple) or any(not isinstance(p, list | tuple) or len(p) != 2 for p in pairs):
+            given = f"a {type(pairs).__name__} of other things"
+            raise invalid_type("settings", given, "each has a name and a value", "a list of pairs of texts")
 
 
 @dataclass(frozen=True)
@@ -104,6 +115,13 @@ class Page:
 
 def build_page(explanations: Sequence[Explanation], subject: Subject, run: Run) -> Page:
     """Turn one explanation per method, all of the same examples, into the values of a page."""
+    accept_instance("subject", subject, Subject, "subject_of(explanation), or a Subject of your own")
+    accept_instance("run", run, Run, "a Run, or None")
+    if not isinstance(explanations, list | tuple):
+        given = f"a {type(explanations).__name__}"
+        raise invalid_type("explanations", given, "there is one for each method", "a list of explanations")
+    for place, each in enumerate(explanations):
+        accept_explanation(f"explanations[{place}]", each)
     if not explanations:
         raise invalid_value("explanations", "empty", "there is nothing to show", "at least one explanation")
     for explanation in explanations:
@@ -223,5 +241,7 @@ def value_text(output: Tensor) -> str:
         >>> value_text(torch.tensor([0.5, -2.0]))
         '0.5, -2'
     """
+    if not isinstance(output, Tensor) or accept_dense("output", output).is_complex():
+        raise invalid_type("output", f"a {type(output).__name__}", "numbers are written", "a tensor of real numbers")
     numbers = output.detach().flatten().tolist()
     return ", ".join(f"{number:.4g}" for number in numbers[:4]) + (", ..." if len(numbers) > 4 else "")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from pellucid._core.checks import accept_instance
 from pellucid.visualization.colors import AGAINST, FOR
 
 Array = NDArray[np.float64]
@@ -63,4 +64,5 @@ def png_uri(content: bytes) -> str:
         >>> png_uri(b"PNG")
         'data:image/png;base64,UE5H'
     """
+    accept_instance("content", content, bytes, "the content of a PNG file")
     return "data:image/png;base64," + base64.b64encode(content).decode("ascii")

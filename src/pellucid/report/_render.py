@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pellucid._core.checks import accept_instance, accept_path
 from pellucid.report._comparison import comparison_view
 from pellucid.report._page import Run, build_page
 from pellucid.report._subject import Subject
@@ -47,7 +48,7 @@ def render_report(
         _environment()
         .get_template("page.html")
         .render(
-            page=build_page(explanations, subject, run or Run()),
+            page=build_page(explanations, subject, Run() if run is None else run),
             view=None if comparison is None else comparison_view(comparison),
             style=Markup(_part("page.css") + _part("comparison.css")),
             script=Markup(script),
@@ -68,8 +69,8 @@ def write_report(
     Raises:
         OSError: The file cannot be written.
     """
+    target = accept_path("path", path)
     page = render_report(explanations, subject, run, comparison)
-    target = Path(path)
     target.write_text(page, encoding="utf-8")
     return target
 
@@ -85,7 +86,8 @@ def render_comparison(comparison: Comparison, *, title: str | None = None, run: 
     Returns:
         The page, UTF-8 text, in which every name is escaped.
     """
-    about = run or Run(title="Which explanation to trust")
+    about = Run(title="Which explanation to trust") if run is None else run
+    accept_instance("run", about, Run, "a Run, or None")
     return (
         _environment()
         .get_template("comparison.html")

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pellucid.errors import invalid_value
-from pellucid.report._verdict import single_tensor
+from pellucid._core.checks import accept_choice, accept_texts, listed
+from pellucid.errors import invalid_type, invalid_value
+from pellucid.report._verdict import accept_explanation, single_tensor
 
 if TYPE_CHECKING:
     from pellucid import Explanation
@@ -53,6 +54,15 @@ class Subject:
     class_names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        accept_choice("kind", self.kind, ("image", "table", "text", "figure"), "examples are not shown so")
+        for name, why in _LISTS:
+            object.__setattr__(self, name, accept_texts(name, getattr(self, name), why))
+        for name, fits, instead in _FIELDS:
+            given = getattr(self, name)
+            if not isinstance(given, list | tuple) or not all(fits(part) for part in given):
+                raise invalid_type(name, f"a {type(given).__name__} of other things", "each example has one", instead)
+        for name in ("values", "tokens"):
+            object.__setattr__(self, name, tuple(listed(part) or () for part in getattr(self, name)))
         for name in ("pictures", "values", "tokens", "truth", "labels"):
             given = len(getattr(self, name))
             if given not in {0, len(self.names)}:
@@ -76,6 +86,29 @@ class Subject:
         return self.labels[position] if self.labels else None
 
 
+def _is_picture(value: object) -> bool:
+    """Tell whether something is an array of shape (H, W) or (H, W, 3) or (H, W, 1)."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub" or not value.size:
+        return False
+    return value.ndim == 2 or (value.ndim == 3 and value.shape[2] in {1, 3})
+
+
+_LISTS = (
+    ("names", "each example has one"),
+    ("feature_names", "each column has one"),
+    ("class_names", "each class has one"),
+)
+"""Fields that are lists of texts, and why."""
+_FIELDS = (
+    ("pictures", _is_picture, "a list of arrays of shape (H, W) or (H, W, 3)"),
+    ("values", lambda value: isinstance(value, list | tuple), "a list of lists of texts"),
+    ("tokens", lambda value: isinstance(value, list | tuple), "a list of lists of texts"),
+    ("truth", lambda value: value is None or isinstance(value, int | np.integer), "a list of numbers of classes"),
+    ("labels", lambda value: value is None or isinstance(value, str), "a list of texts"),
+)
+"""What the parts of a field are."""
+
+
 def subject_of(explanation: Explanation) -> Subject:
     """Describe the examples of an explanation by what it holds: images, features, tokens, or whatever has a figure.
 
@@ -88,6 +121,7 @@ def subject_of(explanation: Explanation) -> Subject:
     Raises:
         InvalidTypeError: The explanation is of several inputs.
     """
+    accept_explanation("explanation", explanation)
     inputs = single_tensor(explanation.inputs, "inputs").detach().cpu()
     same = single_tensor(explanation.attributions, "attributions").shape == inputs.shape
     names = [f"example {i + 1}" for i in range(len(inputs))]

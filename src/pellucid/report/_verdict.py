@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from pellucid.errors import invalid_type
-
-if TYPE_CHECKING:
-    from pellucid import Explanation
-
+from pellucid._core.checks import accept_instance, accept_text, shown
+from pellucid.errors import invalid_type, invalid_value
+from pellucid.explanation import Explanation
 
 Level = Literal["good", "fair", "poor", "none"]
 
@@ -59,6 +57,7 @@ def method_title(name: str) -> str:
         >>> method_title("integrated_gradients"), method_title("gradient_shap")
         ('Integrated gradients', 'GradientSHAP')
     """
+    accept_text("name", name, "it is the name of a method")
     return _TITLES.get(name, name.replace("_", " ").capitalize())
 
 
@@ -71,12 +70,18 @@ def explanation_title(explanation: Explanation) -> str:
         >>> explanation_title(pellucid.explain(model, torch.ones(1, 2), method="saliency", layer="0", neuron=1))
         'Saliency of neuron 1 of 0'
     """
+    accept_explanation("explanation", explanation)
     title = method_title(explanation.method)
     if explanation.layer is None:
         return title
     if explanation.neuron is not None:
         return f"{title} of neuron {explanation.neuron} of {explanation.layer}"
     return f"{title} at {explanation.layer}"
+
+
+def accept_explanation(name: str, value: object) -> None:
+    """Check what is shown."""
+    accept_instance(name, value, Explanation, "what pellucid.explain returned")
 
 
 def single_tensor(value: object, name: str) -> Tensor:
@@ -100,13 +105,18 @@ def verdict_of(explanation: Explanation, position: int) -> Verdict:
     Returns:
         The worse of the completeness check and the sampling check; level ``"none"`` if there is neither.
     """
+    accept_explanation("explanation", explanation)
     everything = _flat(explanation.attributions)
+    if isinstance(position, bool) or not isinstance(position, int):
+        raise invalid_type("position", f"a {type(position).__name__}", "it counts the examples", "an int")
+    if not -len(everything) <= position < len(everything):
+        raise invalid_value("position", shown(position), f"there are {len(everything)} examples", "an int from 0 on")
     values = everything[position]
     found = []
     if _is_relevance(explanation) and explanation.delta is not None:
         own = len(explanation.delta) == len(everything)
-        shown = (values, explanation.delta[position]) if own else (everything, explanation.delta.sum())
-        found.append(_conservation(float(shown[0].sum()), float(shown[1])))
+        sums = (values, explanation.delta[position]) if own else (everything, explanation.delta.sum())
+        found.append(_conservation(float(sums[0].sum()), float(sums[1])))
     elif explanation.delta is not None:
         own = len(explanation.delta) == len(everything)  # else the model mixes its examples: complete together only
         bypass = torch.zeros_like(explanation.delta) if explanation.bypass is None else explanation.bypass

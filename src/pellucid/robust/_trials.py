@@ -48,7 +48,7 @@ class Trials:
     def _joined(self, versions: list[Any], start: int) -> Iterator[Any]:
         part = versions[start : start + self.together]
         counts = {_rows(v) for v in part}
-        if len(part) == 1 or len(counts) > 1 or self.together == 1:
+        if len(part) == 1 or len(counts) > 1 or self.together == 1 or len({_form(v) for v in part}) > 1:
             return iter([self._alone(v) for v in part])
         rows = counts.pop()
         stacked = tuple(torch.cat(values) for values in zip(*(_tensors(v) for v in part), strict=True))
@@ -94,6 +94,14 @@ def _lent(inputs: tuple[Any, ...]) -> Iterator[Any]:
 
 def _rows(version: Any) -> int:
     return next((len(t) for t in tensors_in(version) if t.dim()), 1)
+
+
+def _form(version: Any) -> Any:
+    """What versions must have in common to be joined; one that cannot be joined has a form of its own."""
+    values = version if isinstance(version, tuple) else (version,)
+    if any(isinstance(v, Tensor) and (v.dim() == 0 or v.layout != torch.strided or v.is_meta) for v in values):
+        return object()
+    return tuple((v.shape[1:], v.dtype, v.device) for v in values if isinstance(v, Tensor))
 
 
 def _tensors(version: Any) -> tuple[Tensor, ...]:

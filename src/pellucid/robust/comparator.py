@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid._core.checks import accept_keywords
+from pellucid._core.checks import accept_dense, accept_function, accept_keywords, shown
 from pellucid._core.door import accept_count, accept_forward
 from pellucid.docstrings import documented
 from pellucid.errors import invalid_type, invalid_value
@@ -83,8 +83,8 @@ class AttackComparator:
         {arguments}
         """
         self.forward_func = accept_forward(forward_func)
-        self.metric = _callable("metric", metric)
-        self.preproc_fn = None if preproc_fn is None else _callable("preproc_fn", preproc_fn)
+        self.metric = accept_function("metric", metric)
+        self.preproc_fn = None if preproc_fn is None else accept_function("preproc_fn", preproc_fn)
         self.attacks: dict[str, AttackInfo] = {}
         self._totals: dict[str, _Running] = {}
 
@@ -113,9 +113,13 @@ class AttackComparator:
             InvalidTypeError: if the attack cannot be called.
             InvalidValueError: if the name is taken.
         """
-        _callable("attack", attack)
+        accept_function("attack", attack)
         if name is not None and not isinstance(name, str):
             raise invalid_type("name", f"a {type(name).__name__}", "results stand under it", "a str")
+        for given in _accept_names(additional_attack_arg_names):
+            if given in accept_keywords("attack_kwargs", attack_kwargs):
+                why = "it would come from evaluate and from attack_kwargs"
+                raise invalid_value("additional_attack_arg_names", f"with {given!r}", why, "it in one of the two")
         name = name or str(getattr(attack, "__name__", type(attack).__name__))
         if name in self.attacks or name == ORIGINAL:
             raise invalid_value("name", repr(name), "results of another attack stand under it", "another name")
@@ -194,9 +198,9 @@ class AttackComparator:
         for (name, _), output in zip(versions, trials.outputs([v for _, v in versions]), strict=True):
             value = self.metric(output, **kwargs)
             for part in value if isinstance(value, tuple) else (value,):
-                if not isinstance(part, Tensor | numbers.Real):
-                    given = f"a function that returned a {type(part).__name__}"
-                    raise invalid_type("metric", given, "means are taken", "one that returns numbers or tensors")
+                _check_part(part)
+            if found[name] and _form(found[name][0]) != _form(value):
+                raise _changed(found[name][0], value)
             found[name].append(value)
 
     def _results(self, found: dict[str, list[Any]]) -> dict[str, Any]:
@@ -235,10 +239,30 @@ def _accept_names(names: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _callable(name: str, value: Any) -> Callable[..., Any]:
-    if not callable(value):
-        raise invalid_type(name, f"a {type(value).__name__}", "it cannot be called", "a function")
-    return value  # type: ignore[no-any-return]  # callable() does not narrow to a callable that returns Any
+def _check_part(part: Any) -> None:
+    """Check what a metric returned, or a part of it: means are taken of it."""
+    given, instead = f"a function that returned a {type(part).__name__}", "one that returns numbers or real tensors"
+    if not isinstance(part, Tensor | numbers.Real):
+        raise invalid_type("metric", given, "means are taken", instead)
+    if isinstance(part, Tensor) and accept_dense("the result of metric", part).is_complex():
+        raise invalid_type("metric", f"a function that returned {part.dtype}", "means are taken", instead)
+    try:
+        float(0 if isinstance(part, Tensor) else part)
+    except OverflowError:
+        given = f"a function that returned {shown(part)}"
+        raise invalid_value("metric", given, "its mean is no float", instead) from None
+
+
+def _form(value: Any, first: int = 0) -> Any:
+    """What values must have in common so that means can be taken; between batches rows may differ in number."""
+    if isinstance(value, tuple):
+        return tuple(_form(part, first) for part in value)
+    return list(value.shape)[first:] if isinstance(value, Tensor) else []
+
+
+def _changed(before: Any, value: Any) -> Exception:
+    given = f"a function that returned shape {_form(value)} after {_form(before)}"
+    return invalid_value("metric", given, "means are taken", "one that returns values of one form")
 
 
 def _mean(values: list[Any]) -> Any:
@@ -284,6 +308,8 @@ class _Running:
     template: Any = None
 
     def add(self, value: Any) -> None:
+        if self.sums and _form(self.template, 1) != _form(value, 1):
+            raise _changed(self.template, value)
         self.template = value
         parts = value if isinstance(value, tuple) else (value,)
         rows = [_real(p).sum(0) if isinstance(p, Tensor) and p.dim() else p for p in parts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -87,6 +88,13 @@ class MinParamPerturbation:
             raise invalid_value("arg_step", str(self.arg_step), "values go upwards", "a number > 0")
         if self.arg_max <= self.arg_min:
             raise invalid_value("arg_max", str(self.arg_max), f"arg_min is {self.arg_min}", "a larger number")
+        try:
+            finite = math.isfinite((self.arg_max - self.arg_min) / self.arg_step)
+        except OverflowError:
+            finite = False
+        if not finite:
+            why = f"from {self.arg_min} to {self.arg_max} there are too many steps to count"
+            raise invalid_value("arg_step", str(self.arg_step), why, "a larger step, or a smaller range")
         mode = self.mode.lower() if isinstance(self.mode, str) else self.mode
         accept_choice("mode", mode, ("linear", "binary"), "there is no such search")
         accept_count("num_attempts", self.num_attempts)
@@ -95,8 +103,16 @@ class MinParamPerturbation:
     @property
     def values(self) -> list[float]:
         """The values that are tried, in order."""
-        count = math.ceil((self.arg_max - self.arg_min) / self.arg_step * (1 - 1e-12))
-        return [self.arg_min + i * self.arg_step for i in range(count)]
+        return [self.value(i) for i in range(self.count)]
+
+    @property
+    def count(self) -> int:
+        """How many values there are."""
+        return math.ceil((self.arg_max - self.arg_min) / self.arg_step * (1 - 1e-12))
+
+    def value(self, number: int) -> float:
+        """One of the values, from 0 on."""
+        return self.arg_min + number * self.arg_step
 
     @documented(
         inputs="A batch in any form that preproc_fn and the perturbation take.",
@@ -140,13 +156,18 @@ class MinParamPerturbation:
             raise invalid_value(
                 "correct_fn_kwargs", repr(own), "there is no correct_fn to take them", "a correct_fn too"
             )
+        more = accept_keywords("attack_kwargs", attack_kwargs)
+        if self.arg_name in more:
+            given, why = f"a dict with {self.arg_name!r}", "this argument is searched for"
+            raise invalid_value("attack_kwargs", given, why, "the perturbation's other arguments")
+        accept_flag("per_example", per_example)
         settings = {**({} if target is None else {"target": target}), **own}
         trials = Trials(
             self.forward_func, additional_forward_args, accept_count("perturbations_per_eval", perturbations_per_eval)
         )
         prepared = inputs if self.preproc_fn is None else self.preproc_fn(inputs)
         source = inputs if self.apply_before_preproc else prepared
-        search = _Search(self, trials, source, accept_keywords("attack_kwargs", attack_kwargs), settings, per_example)
+        search = _Search(self, trials, source, more, settings, per_example)
         if str(self.mode).lower() == "linear":
             search.linear()
         else:
@@ -171,17 +192,20 @@ class _Search:
         self.source = source
         self.attack_kwargs = attack_kwargs
         self.correct_kwargs = correct_kwargs
-        self.values = plan.values
+        self.count = plan.count  # a search by halves may have more values than memory holds
         self.rows: int | None = len(_parts(source)[0]) if per_example else None
-        self.best = [len(self.values)] * (self.rows or 1)  # number of the smallest value known to turn each unit
+        self.best = [self.count] * (self.rows or 1)  # number of the smallest value known to turn each unit
         self.found: list[Any] = [None] * len(self.best)
 
     def linear(self) -> None:
         """Try values in order, some per pass, until every unit has turned."""
-        plan = [(i, a) for i in range(len(self.values)) for a in range(self.plan.num_attempts)]
-        for start in range(0, len(plan), self.trials.together):
-            self._try([i for i, _ in plan[start : start + self.trials.together]])
-            if max(self.best) < len(self.values):
+        total = self.count * self.plan.num_attempts
+        for start in itertools.count(0, self.trials.together):
+            numbers = [i // self.plan.num_attempts for i in range(start, min(start + self.trials.together, total))]
+            if not numbers:
+                return
+            self._try(numbers)
+            if max(self.best) < self.count:
                 return
 
     def binary(self) -> None:
@@ -204,7 +228,8 @@ class _Search:
     def _try(self, numbers: list[int]) -> list[bool]:
         """Perturb with the values of these numbers, and note which units turn."""
         changed = [
-            self.plan.attack(self.source, **self.attack_kwargs, **{self.plan.arg_name: self.values[i]}) for i in numbers
+            self.plan.attack(self.source, **self.attack_kwargs, **{self.plan.arg_name: self.plan.value(i)})
+            for i in numbers
         ]
         before = self.plan.apply_before_preproc and self.plan.preproc_fn is not None
         versions = [self.plan.preproc_fn(c) for c in changed] if before and self.plan.preproc_fn else changed
@@ -242,6 +267,9 @@ class _Search:
             raise invalid_value(
                 "correct_fn", f"None with an output {given}", "only a table of scores has a largest one", "a function"
             )
+        if accept_dense("the output of forward_func", output).is_complex() or output.dtype == torch.bool:
+            given = f"a function whose output has dtype {output.dtype}"
+            raise invalid_type("forward_func", given, "scores are compared", "a function that returns real scores")
         labels = class_labels(self.correct_kwargs["target"], len(output), output.shape[1])
         return output.argmax(1) == labels.to(output.device)
 
@@ -253,16 +281,18 @@ class _Search:
     def answer(self) -> tuple[Any, Any]:
         """The perturbed inputs and the values."""
         if self.rows is None:
-            return (None, None) if self.found[0] is None else (self.found[0], self.values[self.best[0]])
+            return (None, None) if self.found[0] is None else (self.found[0], self.plan.value(self.best[0]))
         originals = _parts(self.source)
         rows = [found or tuple(part[u].detach() for part in originals) for u, found in enumerate(self.found)]
         joined = [torch.stack(parts) for parts in zip(*rows, strict=True)]
-        values = [*self.values, math.nan]
-        return like(self.source, joined), torch.tensor([values[b] for b in self.best], dtype=torch.float64)
+        values = [self.plan.value(b) if b < self.count else math.nan for b in self.best]
+        return like(self.source, joined), torch.tensor(values, dtype=torch.float64)
 
 
 def _parts(batch: Any) -> tuple[Tensor, ...]:
     parts = batch if isinstance(batch, tuple) else (batch,)
+    if not parts:
+        raise invalid_value("inputs", "an empty tuple", "per_example takes batches apart", "at least one tensor")
     for part in parts:
         if not isinstance(part, Tensor) or part.dim() == 0:
             raise invalid_type(

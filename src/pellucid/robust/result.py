@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from statistics import NormalDist
+from typing import Any
 
+import numpy as np
 from torch import Tensor
 
+from pellucid._core.checks import accept_number
+from pellucid._core.door import accept_count
+from pellucid.errors import invalid_value
 from pellucid.typing import Tensors
 
 
@@ -107,6 +112,11 @@ class RobustnessResult:
         return "\n".join(lines)
 
 
+def _count(name: str, value: Any, least: int) -> int:
+    """Check a count, which may be one of NumPy's."""
+    return accept_count(name, int(value) if isinstance(value, np.integer) else value, least)
+
+
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a share.
 
@@ -124,7 +134,16 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
 
     Returns:
         Lower and upper end.
+
+    Raises:
+        InvalidTypeError: for what are no counts and no number.
+        InvalidValueError: for more successes than trials, or a confidence that is not between 0 and 1.
     """
+    successes, trials = _count("successes", successes, 0), _count("trials", trials, 1)
+    if successes > trials:
+        raise invalid_value("successes", str(successes), f"there are {trials} trials", "at most as many")
+    if not 0 < accept_number("confidence", confidence, "a number between 0 and 1", 0, 1) < 1:
+        raise invalid_value("confidence", str(confidence), "it is a probability", "a number between 0 and 1")
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share, spread = successes / trials, z * z / trials
     middle = (share + spread / 2) / (1 + spread)

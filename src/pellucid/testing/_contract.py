@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from pellucid.errors import ContractError, invalid_value
+from pellucid.errors import ContractError, invalid_type, invalid_value
 from pellucid.testing import _calls, _laws, _manners
 from pellucid.testing._subject import Subject
 from pellucid.typing import ForwardFunction
@@ -158,6 +158,11 @@ def check_method(
             difference and the tolerance. What the method itself raises is its cause.
         InvalidValueError: for a property that there is not.
     """
+    if properties is not None and not isinstance(properties, Mapping | Set | list | tuple):
+        raise invalid_type("properties", f"a {type(properties).__name__}", "they are names", "a list of names")
+    for name, given in (("arguments", arguments), ("exempt", exempt)):
+        if given is not None and not isinstance(given, Mapping):
+            raise invalid_type(name, f"a {type(given).__name__}", "it holds values by name", "a dict")
     chosen, excused = tuple(PROPERTIES if properties is None else properties), dict(exempt or {})
     _refuse_unknown("properties", chosen)
     _refuse_unknown("exempt", tuple(excused))
@@ -206,6 +211,6 @@ def _reason_to_skip(subject: Subject, name: str) -> str:
 
 
 def _refuse_unknown(argument: str, names: tuple[str, ...]) -> None:
-    unknown = [name for name in names if name not in PROPERTIES]
+    unknown = [name for name in names if name not in list(PROPERTIES)]  # also of what has no hash
     if unknown:
         raise invalid_value(argument, repr(unknown[0]), "there is no such property", f"one of {', '.join(PROPERTIES)}")

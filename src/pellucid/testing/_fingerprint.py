@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pellucid.errors import invalid_type
+
 Fingerprint = dict[str, Any]
 
 
@@ -36,6 +38,18 @@ def fingerprint(model: nn.Module, tensors: Iterable[Tensor]) -> Fingerprint:
     Returns:
         Values by the name of what has them.
     """
+    if not isinstance(model, torch.nn.Module):
+        raise invalid_type("model", f"a {type(model).__name__}", "it holds no modules", "a torch.nn.Module")
+    given: list[Any]
+    try:
+        given = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    except TypeError:  # no list of anything
+        given = [tensors]
+    for tensor in given:
+        if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.is_meta:
+            raise invalid_type(
+                "tensors", f"with a {type(tensor).__name__}", "values are compared", "a list of dense tensors"
+            )
     parts: Fingerprint = {}
     for name, p in [*model.named_parameters(), *model.named_buffers()]:
         grad = None if p.grad is None else p.grad.tolist()
@@ -44,9 +58,10 @@ def fingerprint(model: nn.Module, tensors: Iterable[Tensor]) -> Fingerprint:
         hooks = [len(v) for k, v in vars(m).items() if k.endswith("_hooks")]
         attributes = sorted(k for k in vars(m) if k != "evaluations")
         parts[f"module {name}".strip()] = (m.training, hooks, attributes, type(m), type(m).forward)
-    for i, t in enumerate(tensors):
-        grad = None if t.grad is None else t.grad.tolist()
-        parts[f"tensor {i}"] = (t.tolist(), t.requires_grad, grad, t.is_leaf, t._version)
+    for i, t in enumerate(given):
+        grad = t.grad.tolist() if t.is_leaf and t.grad is not None else None
+        version = None if t.is_inference() else t._version
+        parts[f"tensor {i}"] = (t.tolist(), t.requires_grad, grad, t.is_leaf, version)
     return {**parts, **_torch(), **_generators()}
 
 

@@ -6,13 +6,15 @@ here, before there is a figure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from pellucid._core.checks import accept_dense, is_finite, shown
 from pellucid.errors import invalid_type, invalid_value
 from pellucid.visualization.normalize import FloatArray, sum_channels
 
@@ -33,7 +35,7 @@ LAYOUT = "an array of shape (H, W, C) or (H, W)"
 
 def as_floats(name: str, value: ArrayLike) -> FloatArray:
     """Return the finite real numbers of an array or tensor, detached and on the CPU."""
-    array = as_numpy(value)
+    array = as_numpy(name, value)
     if array.dtype.kind not in "fiub":
         given = f"of type {type(value).__name__} with elements of type {array.dtype}"
         why = "it is no array of real numbers"
@@ -48,16 +50,36 @@ def as_floats(name: str, value: ArrayLike) -> FloatArray:
     return floats
 
 
-def as_numpy(value: ArrayLike) -> npt.NDArray[Any]:
+def as_numpy(name: str, value: ArrayLike) -> npt.NDArray[Any]:
     """Return what NumPy makes of a value: an array of objects if nothing better."""
     if isinstance(value, torch.Tensor):
+        if value.layout != torch.strided or value.is_nested or value.is_meta or value.is_quantized:
+            accept_dense(name, value)
         here = value.detach().cpu()  # first: not every device has float64
         wide = here if here.is_complex() else here.to(torch.float64)  # NumPy knows no bfloat16
         return wide.numpy(force=True)
     try:
         return np.asarray(value)
-    except ValueError:  # rows of different lengths
+    except (ValueError, TypeError, RuntimeError, OverflowError):  # rows of different lengths, tensors with graphs, ...
         return np.asarray(None)
+
+
+def one_number(name: str, value: ArrayLike) -> float:
+    """Return a finite number, given as it is or as an array that holds nothing else."""
+    array = as_floats(name, value)
+    if array.size != 1:
+        raise invalid_value(name, f"of shape {array.shape}", "it is one number", "a number")
+    return float(array.reshape(()))
+
+
+def counted(value: Any) -> int | None:
+    """Return how many entries a list, an array or a tensor has; None for what has none in an order."""
+    if isinstance(value, str | bytes | Mapping | Set) or not hasattr(value, "__getitem__"):
+        return None
+    try:
+        return len(value)
+    except TypeError:  # no dimensions
+        return None
 
 
 def attribution_map(name: str, value: ArrayLike) -> FloatArray:
@@ -170,7 +192,7 @@ def unit_range(name: str, array: FloatArray, *, rounding: float) -> FloatArray:
 
 def check_number(name: str, value: Any, wanted: str, below: float) -> None:
     """Refuse what is no number from 0 to a bound that it must not reach."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise invalid_type(name, f"of type {type(value).__name__}", "it is no number", wanted)
-    if not 0.0 <= value < below:
-        raise invalid_value(name, str(value), "it is out of range", wanted)
+    if not is_finite(value) or not 0.0 <= float(value) < below:
+        raise invalid_value(name, shown(value), "it is out of range", wanted)

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from pellucid._core.checks import accept_text
+from pellucid.docstrings import accept_flag
 from pellucid.errors import invalid_type, invalid_value
 from pellucid.visualization.arrays import (
     ArrayLike,
     Denormalize,
+    as_numpy,
     attribution_map,
     check_number,
     image_array,
     picture,
 )
 from pellucid.visualization.colors import resolve_colormap
+from pellucid.visualization.figures import figure_of
 from pellucid.visualization.normalize import SIGNS, FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
 METHODS = ("heat_map", "blended_heat_map", "original_image", "masked_image", "alpha_scaling")
 """What a picture shows."""
+
+LARGEST_SIDE = 1000
+"""Inches; matplotlib draws no picture of millions of pixels along one side."""
 
 UNSIGNED = ("masked_image", "alpha_scaling")
 """Methods that show magnitudes as brightness or opacity and so have no place for a sign."""
@@ -49,8 +60,43 @@ class Sources:
     picture: FloatArray | None
 
 
+def held(function: Function) -> Function:
+    """Hold callers to the truth values, titles and axes that a signature names, before anything is drawn.
+
+    Returns:
+        The function, which refuses other things in their places.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    watched = [(i, p.name, p.default, HELD[p.annotation]) for i, p in enumerate(parameters) if p.annotation in HELD]
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        for place, name, default, accept in watched:
+            value = args[place] if place < len(args) else kwargs.get(name, default)
+            if value is not inspect.Parameter.empty:
+                accept(name, value)
+        return function(*args, **kwargs)
+
+    return call  # type: ignore[return-value]  # wraps() keeps the signature, unseen by mypy
+
+
+def accept_optional_text(name: str, value: Any) -> None:
+    """Check a text that may be left out."""
+    if value is not None:
+        accept_text(name, value, "it is written above")
+
+
+HELD: dict[str, Callable[[str, Any], Any]] = {
+    "bool": accept_flag,
+    "str | None": accept_optional_text,
+    "Axes": lambda _, value: figure_of(value),
+}
+"""What is accepted in the place of a parameter, by its annotation."""
+
+
 def check_options(options: Options) -> None:
     """Refuse options outside their ranges."""
+    accept_flag("show_colorbar", options.show_colorbar)
     check_number("outlier_perc", options.outlier_perc, "a percentage from 0 to below 100", below=100.0)
     check_number("alpha_overlay", options.alpha_overlay, "an opacity from 0 to 1", below=np.nextafter(1.0, 2.0))
     if options.cmap is not None:
@@ -75,7 +121,7 @@ def check_panel(method: Any, sign: Any) -> None:
 def check_panels(methods: Any, signs: Any, titles: Any) -> None:
     """Refuse lists of panels that are none, empty, or of different lengths."""
     for name, value in (("methods", methods), ("signs", signs), ("titles", titles)):
-        if (name, value) == ("titles", None):
+        if name == "titles" and value is None:
             continue
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise invalid_type(name, f"{value!r}", "there is one for each panel", f"a list such as [{value!r}]")
@@ -86,6 +132,8 @@ def check_panels(methods: Any, signs: Any, titles: Any) -> None:
         raise invalid_value("methods", "an empty list", "there is nothing to draw", f"some of {', '.join(METHODS)}")
     for method, sign in zip(methods, signs, strict=True):
         check_panel(method, sign)
+    for place, title in enumerate(titles or ()):
+        accept_optional_text(f"titles[{place}]", title)
 
 
 def check_keywords(keywords: dict[str, Any]) -> Options:
@@ -114,9 +162,10 @@ def check_figure(plt_fig_axis: Any, fig_size: Any) -> None:
 
 def check_size(fig_size: Any) -> None:
     """Refuse what is no size of a figure."""
-    size = np.asarray(fig_size)
-    if size.shape != (2,) or size.dtype.kind not in "fiu" or not (np.isfinite(size) & (size > 0)).all():
-        raise invalid_value("fig_size", repr(fig_size), "it is no size", "(width, height) in inches, both positive")
+    size = as_numpy("fig_size", fig_size)
+    if size.shape != (2,) or size.dtype.kind not in "fiu" or not ((size > 0) & (size <= LARGEST_SIDE)).all():
+        instead = f"(width, height) in inches, both positive and at most {LARGEST_SIDE}"
+        raise invalid_value("fig_size", repr(fig_size), "it is no size", instead)
 
 
 def check_sources(

@@ -128,9 +128,8 @@ def checked_limit(limit: float | None, values: FloatArray) -> float:
     """Return the limit of a scale: the given one, or the outlier threshold of the values."""
     if limit is None:
         return attribution_limit(values)
-    if isinstance(limit, bool) or not isinstance(limit, int | float | np.number):
-        raise invalid_type("limit", f"of type {type(limit).__name__}", "it is no number", "a positive number")
-    if not (np.isfinite(limit) and limit > 0):
+    check_number("limit", limit, "a positive number or None", below=np.inf)
+    if limit == 0:
         raise invalid_value("limit", str(limit), "a scale ends at a positive magnitude", "a positive number or None")
     return float(limit)
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pellucid.errors import invalid_value
 from pellucid.visualization.colors import NEGATIVE, POSITIVE
-from pellucid.visualization.figures import FRAME
+from pellucid.visualization.figures import FRAME, figure_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,10 +51,8 @@ def draw_dots(dots: Dots, confidence: float, ax: Axes | None = None) -> tuple[Fi
         from matplotlib.figure import Figure  # noqa: PLC0415  (drawing only)
 
         ax = Figure(figsize=(6, 0.42 * len(dots.rows) + 1.6), layout="tight").add_subplot()
+    figure = figure_of(ax)
     _draw(ax, dots, confidence)
-    figure = ax.get_figure(root=True)
-    if figure is None:
-        raise invalid_value("ax", "an axes without a figure", "nothing can be drawn on it", "axes of a figure")
     return figure, ax
 
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pellucid._core.checks import accept_text
 from pellucid.errors import invalid_type, invalid_value
 from pellucid.visualization.arrays import ArrayLike, as_floats, check_number
+from pellucid.visualization.checks import held
 from pellucid.visualization.colors import HUES, NEGATIVE
 from pellucid.visualization.figures import FRAME, figure_of, frame_left, titled
 from pellucid.visualization.normalize import FloatArray
@@ -22,6 +24,7 @@ DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 1.5, 1.5, 1.5)), (0, (8
 """A second difference between curves, beside their colour."""
 
 
+@held
 def draw_convergence(
     ax: Axes,
     n_steps: ArrayLike,
@@ -62,6 +65,7 @@ def draw_convergence(
     curves = curves_of("delta", delta, len(steps))
     if tolerance is not None:
         check_number("tolerance", tolerance, "a positive number", below=np.inf)
+        tolerance = float(tolerance)
     figure_of(ax)
     lines = draw_lines(ax, steps, {name: np.abs(curve) for name, curve in curves.items()}, marker="o")
     positive = [float(size) for curve in curves.values() for size in np.abs(curve) if size > 0]
@@ -82,6 +86,7 @@ def draw_convergence(
     return lines
 
 
+@held
 def draw_removal(
     ax: Axes,
     shares: ArrayLike,
@@ -125,6 +130,7 @@ def draw_removal(
     if (np.diff(places) <= 0).any() or places[0] < 0 or places[-1] > 1 or len(places) < 2:
         given = f"from {places[0]:g} to {places[-1]:g}"
         raise invalid_value("shares", given, "they are shares of the input", "two or more rising numbers from 0 to 1")
+    accept_text("ylabel", ylabel, "it is written beside the axis")
     curves = curves_of("scores", scores, len(places), spread=True)
     means = {name: curve.mean(axis=1) if curve.ndim == 2 else curve for name, curve in curves.items()}
     labels = {f"{name}: area {area(places, mean):.3g}" if name else f"area {area(places, mean):.3g}": mean
@@ -219,6 +225,7 @@ def draw_curves(
         from matplotlib.figure import Figure  # noqa: PLC0415  (drawing only)
 
         ax = Figure(figsize=(5, 3.6), layout="tight").add_subplot()
+    figure = figure_of(ax)
     places, values = lines
     if len(values) > 1:
         ax.plot(places.T, values.T, color=FRAME, linewidth=0.8, zorder=1)
@@ -231,7 +238,4 @@ def draw_curves(
     ax.margins(x=0.01)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
-    figure = ax.get_figure(root=True)
-    if figure is None:
-        raise invalid_value("ax", "an axes without a figure", "nothing can be drawn on it", "axes of a figure")
     return figure, ax

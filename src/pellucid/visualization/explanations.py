@@ -216,7 +216,7 @@ def size_of(name: str, arguments: Mapping[str, Any]) -> tuple[float, float]:
             rows = np.shape(arguments["values"])[-1:] or (1,)
             return width, 1.3 + 0.3 * min(rows[0], top_of(arguments, 20 if name == "table" else 12) + 1)
         case "series":
-            return width, 1.5 + 0.95 * min(len(np.atleast_2d(as_numpy(arguments["attr"]))), 12)
+            return width, 1.5 + 0.95 * min(len(np.atleast_2d(as_numpy("attr", arguments["attr"]))), 12)
         case "text":
             letters = sum(len(str(token)) + 1 for token in arguments["tokens"])
             return width, 1.3 + 0.36 * -(-letters // 60)
@@ -238,7 +238,7 @@ def size_of(name: str, arguments: Mapping[str, Any]) -> tuple[float, float]:
 def top_of(arguments: Mapping[str, Any], default: int) -> int:
     """Return how many columns or channels are drawn; what is no number is refused by what draws them."""
     top = arguments.get("top", default)
-    return top if isinstance(top, int) else default
+    return top if isinstance(top, int) and top > 0 else default
 
 
 def chosen_examples(count: int, example: int | Sequence[int] | None) -> list[int]:

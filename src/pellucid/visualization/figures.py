@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
 
+from pellucid._core.checks import accept_number
 from pellucid.errors import invalid_type, invalid_value
 
 if TYPE_CHECKING:
@@ -166,6 +167,10 @@ def png_bytes(figure: Figure, dpi: float = 150) -> bytes:
     Returns:
         The content of a PNG file.
     """
+    if not callable(getattr(figure, "savefig", None)):
+        given = f"of type {type(figure).__name__}"
+        raise invalid_type("figure", given, "it holds no picture", "a figure of matplotlib")
+    accept_number("dpi", dpi, "a number from 10 to 10000", 10, 10_000)
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
     return buffer.getvalue()

@@ -23,6 +23,7 @@ from pellucid.visualization.checks import (
     check_panel,
     check_panels,
     check_sources,
+    held,
 )
 from pellucid.visualization.figures import bar_below, bare_axis, new_figure, show, write_note
 from pellucid.visualization.normalize import (
@@ -56,6 +57,7 @@ class Panel:
     title: str | None
 
 
+@held
 def visualize_image_attr(
     attr: ArrayLike,
     original_image: ArrayLike | None = None,
@@ -146,6 +148,7 @@ def visualize_image_attr(
     return figure, axis
 
 
+@held
 def visualize_image_attr_multiple(
     attr: ArrayLike,
     original_image: ArrayLike | None,

@@ -14,8 +14,16 @@ import numpy as np
 import torch
 
 from pellucid.errors import invalid_type, invalid_value
-from pellucid.visualization.arrays import ArrayLike, as_floats, attribution_map, check_number, image_array, picture
-from pellucid.visualization.checks import check_same_shape
+from pellucid.visualization.arrays import (
+    ArrayLike,
+    as_floats,
+    attribution_map,
+    check_number,
+    counted,
+    image_array,
+    picture,
+)
+from pellucid.visualization.checks import check_same_shape, held
 from pellucid.visualization.colors import attribution_limit, checked_limit, signed_colormap
 from pellucid.visualization.figures import (
     BAR_WIDTH,
@@ -43,6 +51,7 @@ COARSE = 24
 """Pixels a side below which an image is outlined, light against dark, where it would blur the colours of the map."""
 
 
+@held
 def draw_attribution(
     ax: Axes,
     attr: ArrayLike,
@@ -112,6 +121,7 @@ def draw_attribution(
     return heat_map
 
 
+@held
 def draw_images(
     ax: Axes,
     attrs: Sequence[ArrayLike],
@@ -148,8 +158,11 @@ def draw_images(
         InvalidValueError: There is no map, there is not one image or title for each, or a value cannot be drawn.
         InvalidTypeError: A wrong type.
     """
-    check_each("images", images, len(attrs))
-    check_each("titles", titles, len(attrs))
+    count = counted(attrs)
+    if count is None:
+        raise invalid_type("attrs", f"of type {type(attrs).__name__}", "each image has its own", "a list of arrays")
+    check_each("images", images, count)
+    check_each("titles", titles, count)
     maps = [attribution_map(f"attrs[{index}]", attr) for index, attr in enumerate(attrs)]
     if not maps:
         raise invalid_value("attrs", "empty", "there is nothing to draw", "the attributions of one image or more")
@@ -174,6 +187,7 @@ def draw_images(
     return panels[: len(maps)]
 
 
+@held
 def draw_channels(
     ax: Axes,
     attr: ArrayLike,
@@ -284,10 +298,12 @@ def check_each(name: str, values: Sequence[Any] | None, count: int) -> None:
     """Refuse what is not one entry for each of a number of things."""
     if values is None:
         return
-    if isinstance(values, str):
-        raise invalid_type(name, repr(values), "there is one for each", f"a list of {count}")
-    if len(values) != count:
-        raise invalid_value(name, f"of length {len(values)}", f"there are {count} to name or draw", f"{count} of them")
+    length = counted(values)
+    if length is None:
+        given = repr(values) if isinstance(values, str) else f"of type {type(values).__name__}"
+        raise invalid_type(name, given, "there is one for each", f"a list of {count}")
+    if length != count:
+        raise invalid_value(name, f"of length {length}", f"there are {count} to name or draw", f"{count} of them")
 
 
 def pale(grey: FloatArray) -> FloatArray:

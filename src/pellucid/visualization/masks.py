@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pellucid._core.checks import shown as written
 from pellucid.errors import invalid_type, invalid_value
-from pellucid.visualization.arrays import ArrayLike, as_numpy, check_number, picture
+from pellucid.visualization.arrays import ArrayLike, as_numpy, check_number, counted, picture
+from pellucid.visualization.checks import held
 from pellucid.visualization.colors import HUES
 from pellucid.visualization.figures import INK, bare_axis
 
@@ -20,6 +22,7 @@ BoolArray = npt.NDArray[np.bool_]
 """A region: true where a pixel of an image of shape (H, W) belongs to it."""
 
 
+@held
 def draw_mask_border(ax: Axes, mask: ArrayLike, border_width: int = 1, border_color: Any = "black") -> None:
     """Draw the border of a region, inside of it: its pixels of which a neighbour within the width is outside.
 
@@ -53,6 +56,7 @@ def draw_mask_border(ax: Axes, mask: ArrayLike, border_width: int = 1, border_co
     ax.imshow(picture)
 
 
+@held
 def draw_mask_legend(
     ax: Axes,
     mask: ArrayLike,
@@ -92,12 +96,21 @@ def draw_mask_legend(
     if not region.any():
         return
     row, column = (float(part.mean()) for part in np.nonzero(region))
-    box = {"boxstyle": "round,pad=0.25", "facecolor": (*face[:3], bbox_alpha), "edgecolor": "none"}
+    box = {"boxstyle": "round,pad=0.25", "facecolor": (*face[:3], float(bbox_alpha)), "edgecolor": "none"}
     ax.text(
-        column, row, str(label), color=letters, fontsize=fontsize, ha="center", va="center", bbox=box, parse_math=False
+        column,
+        row,
+        str(label),
+        color=letters,
+        fontsize=float(fontsize),
+        ha="center",
+        va="center",
+        bbox=box,
+        parse_math=False,
     )
 
 
+@held
 def draw_regions(ax: Axes, image: ArrayLike, masks: Sequence[ArrayLike], opacity: float = 0.45) -> list[str]:
     """Draw an image with each of several regions in a colour of its own; where they overlap, colours mix.
 
@@ -124,6 +137,8 @@ def draw_regions(ax: Axes, image: ArrayLike, masks: Sequence[ArrayLike], opacity
     """
     check_number("opacity", opacity, "an opacity from 0 to 1", below=np.nextafter(1.0, 2.0))
     shown = picture("image", image)
+    if counted(masks) is None:
+        raise invalid_type("masks", f"of type {type(masks).__name__}", "each region is one", "a list of masks")
     regions = [region_of(f"masks[{place}]", mask) for place, mask in enumerate(masks)]
     for place, region in enumerate(regions):
         if region.shape != shown.shape[:2]:
@@ -160,7 +175,7 @@ def eroded(region: BoolArray, steps: int) -> BoolArray:
 
 def region_of(name: str, mask: ArrayLike) -> BoolArray:
     """Return a region as booleans of shape (H, W); zeros and ones are taken for them."""
-    array = as_numpy(mask)
+    array = as_numpy(name, mask)
     if array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
         given = f"of type {type(mask).__name__} with elements of type {array.dtype}"
         raise invalid_type(name, given, "a pixel is inside or outside", "booleans, or zeros and ones, of shape (H, W)")
@@ -171,7 +186,7 @@ def region_of(name: str, mask: ArrayLike) -> BoolArray:
 
 def segments_of(name: str, value: ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
     """Return the number of each pixel's segment, integers of the shape of the map."""
-    array = as_numpy(value)
+    array = as_numpy(name, value)
     if array.dtype.kind not in "biuf" or not (array == np.round(array)).all():
         given = f"of type {type(value).__name__} with elements of type {array.dtype}"
         raise invalid_type(name, given, "each pixel has the number of its segment", "integers of shape (H, W)")
@@ -186,7 +201,7 @@ def checked_colour(name: str, value: Any) -> tuple[float, float, float, float]:
 
     try:
         return to_rgba(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RuntimeError, OverflowError):
         advice = "a colour such as 'black', '#404040' or (0, 0, 0, 1)"
         raise invalid_value(name, repr(value), "matplotlib knows no such colour", advice) from None
 
@@ -196,4 +211,4 @@ def check_whole(name: str, value: Any, least: int = 0) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise invalid_type(name, f"of type {type(value).__name__}", "it is no integer", f"an integer from {least} on")
     if value < least:
-        raise invalid_value(name, str(value), "it is too small", f"an integer from {least} on")
+        raise invalid_value(name, written(value), "it is too small", f"an integer from {least} on")

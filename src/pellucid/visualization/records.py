@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from pellucid._core.checks import accept_text, accept_texts
 from pellucid.errors import invalid_type, invalid_value
-from pellucid.visualization.arrays import ArrayLike, as_floats, as_numpy
+from pellucid.visualization.arrays import ArrayLike, as_floats, as_numpy, one_number
+from pellucid.visualization.checks import held
 from pellucid.visualization.words import direction, visible, words_of
 
 _HEADINGS = ("True Label", "Predicted Label", "Attribution Label", "Attribution Score", "Word Importance")
@@ -61,6 +63,7 @@ class VisualizationDataRecord:
     convergence_score: float
 
 
+@held
 def visualize_text(datarecords: Iterable[VisualizationDataRecord], legend: bool = True) -> HTMLPage:
     """Show texts in a table, each with its prediction and with its words on the colour of their importance.
 
@@ -110,7 +113,8 @@ def format_word_importances(words: Sequence[str], importances: ArrayLike) -> str
     Raises:
         InvalidValueError: There is not one finite importance for each word.
     """
-    if importances is None or (not len(words) and not np.size(as_numpy(importances))):
+    words = accept_texts("words", words, "each has an importance")
+    if importances is None or (not words and not np.size(as_numpy("importances", importances))):
         return "<td></td>"
     numbers = as_floats("importances", importances)
     if numbers.shape != (len(words),):
@@ -139,7 +143,7 @@ def format_special_tokens(token: str) -> str:
         >>> format_special_tokens("<pad>"), format_special_tokens("pad")
         ('#pad', 'pad')
     """
-    inner = token[1:-1]
+    inner = accept_text("token", token, "it is written out")[1:-1]
     return f"#{inner}" if token == f"<{inner}>" and not {"<", ">"} & set(inner) else token
 
 
@@ -154,7 +158,10 @@ def format_tooltip(item: str, text: str) -> str:
 
 
 def _records(given: Any) -> list[VisualizationDataRecord]:
-    records = list(given) if isinstance(given, Iterable) else [given]
+    try:
+        records = list(given)
+    except TypeError:  # no list of anything
+        records = [given]
     for record in records:
         if not isinstance(record, VisualizationDataRecord):
             what = f"with an entry of type {type(record).__name__}"
@@ -163,16 +170,18 @@ def _records(given: Any) -> list[VisualizationDataRecord]:
 
 
 def _row(record: VisualizationDataRecord, place: int) -> str:
-    words, importances = record.raw_input_ids, record.word_attributions
-    shape = np.shape(as_numpy(importances))
+    where, importances = f"datarecords[{place}]", record.word_attributions
+    words = accept_texts(f"{where}.raw_input_ids", record.raw_input_ids, "they are the words of a text")
+    shape = np.shape(as_numpy(f"{where}.word_attributions", importances))
     if shape != (len(words),):
         given = f"of shape {shape}"
         why = f"there are {len(words)} words"
-        raise invalid_value(f"datarecords[{place}].word_attributions", given, why, "one number for each word")
+        raise invalid_value(f"{where}.word_attributions", given, why, "one number for each word")
+    probability, score = (one_number(f"{where}.{n}", getattr(record, n)) for n in ("pred_prob", "attr_score"))
     return (
         f'<tr style="border-top:1px solid #8884">{format_classname(record.true_class)}'
-        f"{format_classname(f'{record.pred_class} ({float(record.pred_prob):.2f})')}"
-        f"{format_classname(record.attr_class)}{format_classname(f'{float(record.attr_score):.2f}')}"
+        f"{format_classname(f'{record.pred_class} ({probability:.2f})')}"
+        f"{format_classname(record.attr_class)}{format_classname(f'{score:.2f}')}"
         f"{format_word_importances(words, importances)}</tr>"
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pellucid.visualization.arrays import ArrayLike
+from pellucid.visualization.checks import held
 from pellucid.visualization.colors import checked_limit, signed_colormap
 from pellucid.visualization.figures import bar_in, figure_of, split, titled, write_note
 from pellucid.visualization.maps import extension
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@held
 def draw_series(
     ax: Axes,
     attr: ArrayLike,

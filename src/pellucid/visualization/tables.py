@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pellucid.errors import invalid_type, invalid_value
-from pellucid.visualization.arrays import ArrayLike, as_floats
+from pellucid.visualization.arrays import ArrayLike, as_floats, counted, one_number
+from pellucid.visualization.checks import held
 from pellucid.visualization.colors import NEGATIVE, POSITIVE, checked_limit
 from pellucid.visualization.figures import FRAME, INK, MINUS, figure_of, frame_left, signed_number, titled, write_note
 from pellucid.visualization.masks import check_whole
@@ -29,6 +30,7 @@ VISIBLE = 0.005
 """Share of the largest step of a waterfall from which on a difference can be seen."""
 
 
+@held
 def draw_bars(
     ax: Axes,
     values: ArrayLike,
@@ -82,6 +84,7 @@ def draw_bars(
     return bars
 
 
+@held
 def draw_waterfall(
     ax: Axes,
     values: ArrayLike,
@@ -122,8 +125,8 @@ def draw_waterfall(
         InvalidTypeError: A wrong type.
     """
     numbers = row_of(values, names, top)
-    first = float(as_floats("start", start))
-    last = first + float(numbers.sum()) if end is None else float(as_floats("end", end))
+    first = one_number("start", start)
+    last = first + float(numbers.sum()) if end is None else one_number("end", end)
     figure_of(ax)
     sizes, labels = ranked(numbers, names, top)
     colours = [RISE if size > 0 else FALL for size in sizes]
@@ -165,6 +168,7 @@ def style_waterfall(ax: Axes, first: float, last: float, ends: FloatArray) -> No
         ax.text(place, row, f"{word} {short(place)}", ha="center", va="center", fontsize="small", color=ink)
 
 
+@held
 def draw_beeswarm(
     ax: Axes,
     values: ArrayLike,
@@ -280,10 +284,12 @@ def row_of(values: ArrayLike, names: Sequence[str], top: int) -> FloatArray:
 
 def check_names(names: Any, count: int) -> None:
     """Refuse what is not one name for each column."""
-    if not hasattr(names, "__len__"):
-        raise invalid_type("names", repr(names), f"there are {count} values", "a list with one name for each")
-    if isinstance(names, str) or len(names) != count:
-        given = repr(names) if isinstance(names, str) else f"a list of {len(names)}"
+    length = counted(names)
+    if length is None and not isinstance(names, str):
+        given = f"of type {type(names).__name__}"
+        raise invalid_type("names", given, f"there are {count} values", "a list with one name for each")
+    if length != count:
+        given = repr(names) if isinstance(names, str) else f"a list of {length}"
         raise invalid_value("names", given, f"there are {count} values", "a list with one name for each")
 
 

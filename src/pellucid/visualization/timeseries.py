@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pellucid.errors import invalid_type, invalid_value
-from pellucid.visualization.arrays import ArrayLike, as_floats
-from pellucid.visualization.checks import Options, check_choice, check_options, check_size
+from pellucid.visualization.arrays import ArrayLike, as_floats, counted
+from pellucid.visualization.checks import Options, check_choice, check_options, check_size, held
 from pellucid.visualization.figures import FRAME, bar_in_margin, figure_of, show, stacked_figure, write_note
 from pellucid.visualization.image import default_colormap, empty_note
 from pellucid.visualization.normalize import SIGNS, FloatArray, normalize
@@ -38,6 +38,7 @@ class Series:
     labels: Sequence[str] | None
 
 
+@held
 def visualize_timeseries_attr(
     attr: ArrayLike,
     data: ArrayLike,
@@ -151,8 +152,9 @@ def series_of(
         raise invalid_value("x_values", given, why, advice)
     if (np.diff(places) <= 0).any():
         raise invalid_value("x_values", "not rising", "a series goes from left to right", "rising places")
-    if labels is not None and (isinstance(labels, str) or len(labels) != len(shown)):
-        given = repr(labels) if isinstance(labels, str) else f"of length {len(labels)}"
+    length = None if labels is None else counted(labels)
+    if labels is not None and length != len(shown):
+        given = f"of type {type(labels).__name__}" if length is None else f"of length {length}"
         why = f"there are {len(shown)} channels"
         raise invalid_value("channel_labels", given, why, "a name for each, or another channels_last")
     return Series(values, shown, places, labels)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pellucid.visualization.arrays import ArrayLike
+from pellucid.visualization.checks import held
 from pellucid.visualization.colors import AGAINST, FOR, checked_limit, signed_colormap
 from pellucid.visualization.figures import FRAME, bar_in, figure_of, signed_number, titled, write_note
 from pellucid.visualization.normalize import FloatArray
@@ -32,6 +33,7 @@ STRONGEST = 0.85
 """Opacity of the strongest word in HTML: text on it stays readable on light and dark pages."""
 
 
+@held
 def draw_tokens(
     ax: Axes,
     tokens: Sequence[str],
@@ -91,6 +93,7 @@ def draw_tokens(
     return written
 
 
+@held
 def tokens_html(
     tokens: Sequence[str],
     values: ArrayLike,

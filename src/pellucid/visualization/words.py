@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from pellucid._core.checks import accept_texts
 from pellucid.errors import invalid_type, invalid_value
-from pellucid.visualization.arrays import ArrayLike, as_floats
+from pellucid.visualization.arrays import ArrayLike, as_floats, counted
 from pellucid.visualization.normalize import FloatArray
 
 _SPECIAL = re.compile(r"\[[A-Z][A-Z0-9_]*\]|<\|?[^<>|\s]+\|?>")
@@ -52,7 +53,7 @@ def words_of(tokens: Sequence[str], values: FloatArray, *, merge: bool, special:
     stay two.
     """
     marks = marks_of(tokens)
-    known = frozenset(special)
+    known = frozenset(accept_texts("special", special, "each is a token"))
     groups: list[list[int]] = []
     for place, token in enumerate(tokens):
         joined = not is_special(token, known) and not begins_word(token, marks)
@@ -143,7 +144,8 @@ def token_values(tokens: Any, values: ArrayLike, targets: Sequence[str] | None) 
         given = f"of shape {numbers.shape}"
         raise invalid_value("values", given, f"there are {len(tokens)} tokens", "shape (T,), or (K, T) for K targets")
     rows = np.atleast_2d(numbers)
-    if targets is not None and (isinstance(targets, str) or len(targets) != len(rows)):
-        given = repr(targets) if isinstance(targets, str) else f"of length {len(targets)}"
+    count = None if targets is None else counted(targets)
+    if targets is not None and count != len(rows):
+        given = f"of type {type(targets).__name__}" if count is None else f"of length {count}"
         raise invalid_value("targets", given, f"values has {len(rows)} of them", "a list with a name for each row")
     return [str(token) for token in tokens], rows

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import accept_choice, accept_text
 from pellucid._core.rules.lrp_rules import AlphaBeta, Epsilon, Gamma, PropagationRule, ZBox, ZPlus
-from pellucid.errors import invalid_type, invalid_value
+from pellucid.docstrings import accept_flag
+from pellucid.errors import invalid_type
 
 CONVOLUTION, DENSE, LAYER = "convolution", "dense", "layer"
 NAMED_KINDS = (CONVOLUTION, DENSE, LAYER, "batch_norm", "normalisation", "pooling", "activation")
@@ -65,6 +67,12 @@ class Assign:
     def __post_init__(self) -> None:
         if not isinstance(self.rule, PropagationRule):
             raise invalid_type("rule", repr(self.rule), "it is no propagation rule", "a rule such as Epsilon()")
+        accept_text("operation", self.operation, "it names operations")
+        module: object = self.module
+        if not isinstance(module, str | type | None):
+            given = f"a {type(module).__name__}"
+            raise invalid_type("module", given, "it tells which modules", "a pattern for names, a type, or None")
+        accept_flag("first", self.first)
 
     def matches(self, place: Place) -> bool:
         """Tell whether this line is for an operation at a place."""
@@ -114,8 +122,11 @@ class Composite:
     softmax: str = "native"
 
     def __post_init__(self) -> None:
-        if self.softmax not in {"native", "stopped"}:
-            raise invalid_value("softmax", repr(self.softmax), "it names no treatment", "'native' or 'stopped'")
+        accept_text("name", self.name, "the certificate names it")
+        if not isinstance(self.lines, list | tuple) or not all(isinstance(line, Assign) for line in self.lines):
+            given = f"a {type(self.lines).__name__} of other things"
+            raise invalid_type("lines", given, "the first line that matches decides", "a tuple of Assign(rule, ...)")
+        accept_choice("softmax", self.softmax, ("native", "stopped"), "it names no treatment")
 
     def rule_at(self, place: Place) -> PropagationRule | None:
         """Return the rule of the first line that matches, or None."""

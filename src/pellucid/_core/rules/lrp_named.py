@@ -15,8 +15,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from pellucid._core.checks import accept_number
 from pellucid._core.rules.lrp_rules import Pass, PropagationRule, shrunk
 from pellucid._core.rules.lrp_site import Site, stabilised
+from pellucid.docstrings import accept_flag
 
 _TINY = 1e-9
 _POOLINGS = ("avg_pool", "adaptive_avg_pool", "max_pool", "adaptive_max_pool")
@@ -31,6 +33,9 @@ class EpsilonRule(PropagationRule):
     """
 
     epsilon: float = 1e-9
+
+    def __post_init__(self) -> None:
+        accept_number("epsilon", self.epsilon, "a finite number")
 
     def propagate(self, site: Site, gradient: Tensor) -> Tensor:
         """Return the gradient of the operand."""
@@ -49,9 +54,13 @@ class GammaRule(PropagationRule):
     gamma: float = 0.25
     set_bias_to_zero: bool = False
 
+    def __post_init__(self) -> None:
+        accept_number("gamma", self.gamma, "a finite number")
+        accept_flag("set_bias_to_zero", self.set_bias_to_zero)
+
     def propagate(self, site: Site, gradient: Tensor) -> Tensor:
         """Return the gradient of the operand."""
-        return _reweighted(site, gradient, lambda w: w + self.gamma * w.clamp_min(0), not self.set_bias_to_zero)
+        return _reweighted(site, gradient, lambda w: w + float(self.gamma) * w.clamp_min(0), not self.set_bias_to_zero)
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,9 @@ class Alpha1_Beta0_Rule(PropagationRule):  # noqa: N801 # compatible name
     """
 
     set_bias_to_zero: bool = False
+
+    def __post_init__(self) -> None:
+        accept_flag("set_bias_to_zero", self.set_bias_to_zero)
 
     def propagate(self, site: Site, gradient: Tensor) -> Tensor:
         """Return the gradient of the operand."""

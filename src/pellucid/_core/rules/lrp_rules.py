@@ -17,9 +17,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pellucid._core.checks import accept_dense, accept_number
 from pellucid._core.rules.lrp_layers import split
 from pellucid._core.rules.lrp_site import Site, quotient
 from pellucid._core.rules.precision import at_least_single
+from pellucid._core.structure import all_finite
 from pellucid.errors import UnsupportedModelError, invalid_value
 
 _TINY = 1e-9
@@ -70,7 +72,7 @@ class Epsilon(PropagationRule):
     epsilon: float = 1e-6
 
     def __post_init__(self) -> None:
-        _at_least_zero("epsilon", self.epsilon)
+        at_least_zero("epsilon", self.epsilon)
 
     def propagate(self, site: Site, gradient: Tensor) -> Tensor:
         """Return the gradient of the operand."""
@@ -119,19 +121,19 @@ class Gamma(PropagationRule):
     gamma: float = 0.25
 
     def __post_init__(self) -> None:
-        _at_least_zero("gamma", self.gamma)
+        at_least_zero("gamma", self.gamma)
 
     def propagate(self, site: Site, gradient: Tensor) -> Tensor:
         """Return the gradient of the operand."""
         layer, y = site.layer, site.y
         up = layer.positive_sum()
         positive = y >= 0
-        total = y + self.gamma * torch.where(positive, up, y - up)
+        total = y + float(self.gamma) * torch.where(positive, up, y - up)
         share = quotient(site.relevance(gradient), total, 2 * up - y)
         more = layer.pull_positive(torch.where(positive, share, 0)) + layer.pull_negative(
             torch.where(positive, 0, share)
         )
-        return layer.pull(layer.weight, share) + self.gamma * more
+        return layer.pull(layer.weight, share) + float(self.gamma) * more
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,8 @@ class AlphaBeta(PropagationRule):
     beta: float = 1.0
 
     def __post_init__(self) -> None:
-        _at_least_zero("beta", self.beta)
+        for name in ("alpha", "beta"):
+            at_least_zero(name, getattr(self, name))
         if abs(self.alpha - self.beta - 1) > 1e-9:
             raise invalid_value(
                 "alpha, beta", f"{self.alpha}, {self.beta}", "alpha - beta must be 1", "such as 2, 1 or 1, 0"
@@ -161,10 +164,10 @@ class AlphaBeta(PropagationRule):
         layer, relevance = site.layer, site.relevance(gradient)
         up = layer.positive_sum()
         scale = 2 * up - site.y
-        found = self.alpha * layer.pull_positive(quotient(relevance, up, scale))
+        found = float(self.alpha) * layer.pull_positive(quotient(relevance, up, scale))
         if self.beta:
             down = layer.negative_sum()
-            found = found - self.beta * layer.pull_negative(quotient(relevance, down, scale))
+            found = found - float(self.beta) * layer.pull_negative(quotient(relevance, down, scale))
         return found
 
 
@@ -195,10 +198,17 @@ class ZBox(PropagationRule):
     low: float | Tensor = 0.0
     high: float | Tensor = 1.0
 
+    def __post_init__(self) -> None:
+        for name, value in (("low", self.low), ("high", self.high)):
+            if not isinstance(value, Tensor):
+                accept_number(name, value, "a number, or a tensor that broadcasts to the layer's operand")
+            elif accept_dense(name, value).is_complex() or not all_finite(value):
+                raise invalid_value(name, "a tensor that is complex or not finite", "it is an end of a box", "numbers")
+
     def propagate(self, site: Site, gradient: Tensor) -> Tensor:
         """Return the gradient of the operand."""
         layer, x = site.layer, site.x
-        low, high = (torch.as_tensor(v, dtype=x.dtype, device=x.device).expand(x.shape) for v in (self.low, self.high))
+        low, high = (self._corner(name, value, x) for name, value in (("low", self.low), ("high", self.high)))
         slack = 1e-6 * (high - low).abs().max()
         if bool(((x < low - slack) | (x > high + slack)).any()):
             given = f"a box for values from {float(x.min()):.4g} to {float(x.max()):.4g} at '{site.call.name}'"
@@ -209,6 +219,16 @@ class ZBox(PropagationRule):
         share = quotient(site.relevance(gradient), parts[0] - parts[1] - parts[2], scale)
         pulled = x * layer.pull(weight, share) - low * layer.pull(up, share) - high * layer.pull(down, share)
         return site.as_gradient(pulled)
+
+    @staticmethod
+    def _corner(name: str, value: float | Tensor, x: Tensor) -> Tensor:
+        corner = torch.as_tensor(value, dtype=x.dtype, device=x.device).detach()
+        if corner.dim() > x.dim() or any(
+            n not in {1, m} for n, m in zip(corner.shape[::-1], x.shape[::-1], strict=False)
+        ):
+            given, why = f"a tensor of shape {tuple(corner.shape)}", f"the layer's operand has shape {tuple(x.shape)}"
+            raise invalid_value(name, given, why, "a number, or a tensor that broadcasts to it")
+        return corner.expand(x.shape)
 
 
 @dataclass(frozen=True)
@@ -242,6 +262,6 @@ def _independent_of_values(site: Site, gradient: Tensor, weight: Tensor) -> Tens
     return site.as_gradient(layer.pull(weight, share))
 
 
-def _at_least_zero(name: str, value: float) -> None:
-    if not value >= 0:
-        raise invalid_value(name, str(value), "it is negative", "a number of at least 0")
+def at_least_zero(name: str, value: float) -> None:
+    """Check a number of a rule."""
+    accept_number(name, value, "a number of at least 0", low=0)

@@ -30,7 +30,8 @@ def stabilised(denominator: Tensor, epsilon: float) -> Tensor:
     """Move a denominator away from zero by epsilon, keeping its sign or phase; zero counts as positive."""
     if denominator.is_complex():
         return denominator + epsilon * torch.where(denominator == 0, 1, denominator.sgn())
-    return torch.where(denominator >= 0, denominator + epsilon, denominator - epsilon)
+    shift = float(epsilon)
+    return torch.where(denominator >= 0, denominator + shift, denominator - shift)
 
 
 def quotient(relevance: Tensor, total: Tensor, scale: Tensor) -> Tensor:

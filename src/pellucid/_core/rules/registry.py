@@ -21,7 +21,7 @@ from torch.overrides import handle_torch_function, has_torch_function
 from pellucid._core.rules.operation import DECLARED_KIND
 from pellucid._core.rules.table import Override, Rule
 from pellucid._core.rules.vocabulary import Kind
-from pellucid.errors import invalid_value
+from pellucid.errors import invalid_type, invalid_value
 
 _DECLARABLE = {kind.name.lower(): kind for kind in (Kind.LINEAR, Kind.UNARY, Kind.PRODUCT, Kind.CONVEX, Kind.UNKNOWN)}
 
@@ -77,6 +77,14 @@ def by_module(model: torch.nn.Module, rules: ModuleRules) -> Override:
     Returns:
         The override for `Choices`.
     """
+    if not isinstance(model, torch.nn.Module):
+        raise invalid_type("model", f"a {type(model).__name__}", "it has no modules", "a torch.nn.Module")
+    for entry in rules.values() if isinstance(rules, Mapping) else (None,):
+        if not isinstance(entry, Rule) and not (
+            isinstance(entry, Mapping) and all(isinstance(rule, Rule) for rule in entry.values())
+        ):
+            given = f"a {type(rules).__name__}" + f" with a {type(entry).__name__}" * isinstance(rules, Mapping)
+            raise invalid_type("rules", given, "a module gets a rule, or one by operation", "a dict of Rule")
     names = {id(module): name for name, module in model.named_modules()}
     unknown = [key for key in rules if isinstance(key, str) and key not in names.values()]
     if unknown:
