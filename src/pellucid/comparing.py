@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pellucid._core.door import accept_baselines, accept_count, accept_question
+from pellucid._core.door import accept_baselines, accept_question, accept_samples
 from pellucid._core.output import SelectedOutput
 from pellucid._core.random import draw_seeds, generator_of
 from pellucid._core.report import Notice, recording
@@ -91,7 +91,7 @@ def compare(
     forward = model if output is None else SelectedOutput(model, output)
     question = accept_question(forward, inputs, target, additional_forward_args)
     accept_baselines(baselines, question.inputs, inputs)
-    accept_count("n_random", n_random)
+    accept_samples("n_random", n_random)
     if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 < confidence < 1:
         raise invalid_value("confidence", repr(confidence), "it is a probability", "a number between 0 and 1")
     infos = _metrics(metrics, forward, question, ground_truth)

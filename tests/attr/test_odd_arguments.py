@@ -7,7 +7,7 @@ from PIL import Image
 from torch import nn
 
 import pellucid
-from pellucid import attr, lrp, rules
+from pellucid import attr, lrp, metrics, rules
 from pellucid.attr.models import Lasso, LeastSquares
 from pellucid.errors import InvalidTypeError, InvalidValueError, PellucidError
 from tests.models import DOUBLE, mlp
@@ -48,7 +48,38 @@ def boxed(low):
     return attr.LRP(mlp()).attribute(X, target=0, composite=lrp.Composite("box", (lrp.Assign(lrp.ZBox(low, 9.0)),)))
 
 
+MANY = 10**10
+STEPS = {"target": 0, "n_steps": MANY}
+
 REFUSED = [
+    # more than memory holds
+    (lambda: attr.IntegratedGradients(mlp()).attribute(X, **STEPS), InvalidValueError, "n_steps is 10000000000"),
+    (
+        lambda: attr.IntegratedGradients(mlp()).attribute(X, target=0, n_steps=10**6),
+        InvalidValueError,
+        "Gauss-Legendre.*riemann_middle",
+    ),
+    (lambda: attr.NeuronConductance(mlp(), mlp()).attribute(X, 0, **STEPS), InvalidValueError, "n_steps is 1000"),
+    (
+        lambda: attr.GradientShap(mlp()).attribute(X, X, target=0, n_samples=MANY),
+        InvalidValueError,
+        "n_samples is 10000000000.*from 1 to 10000000",
+    ),
+    (
+        lambda: attr.NoiseTunnel(attr.Saliency(mlp())).attribute(X, target=0, nt_samples=MANY),
+        InvalidValueError,
+        "nt_samples is 10000000000",
+    ),
+    (
+        lambda: attr.FeaturePermutation(mlp()).attribute(X, target=0, n_repeats=MANY),
+        InvalidValueError,
+        "n_repeats is 10000000000",
+    ),
+    (
+        lambda: metrics.sensitivity_max(attr.Saliency(mlp()).attribute, X, target=0, n_perturb_samples=MANY),
+        InvalidValueError,
+        "n_perturb_samples is 10000000000",
+    ),
     # rules
     (lambda: lrp.Epsilon("much"), InvalidTypeError, "epsilon is a str"),
     (lambda: lrp.Epsilon(float("nan")), InvalidValueError, "epsilon is nan"),

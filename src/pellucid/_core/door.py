@@ -16,6 +16,9 @@ from pellucid._core.site import InputSite, Question
 from pellucid._core.structure import all_finite, names_of
 from pellucid.errors import invalid_type, invalid_value
 
+SAMPLES = 10**7
+"""Samples of one call at most, where each has a seed or a place on a path."""
+
 
 def accept_question(
     forward: Any,
@@ -296,6 +299,15 @@ def accept_count(name: str, value: Any, least: int = 1) -> int:
     if value > LARGEST:
         raise invalid_value(name, shown(value), "nobody counts so far", f"an int from {least} on")
     return value
+
+
+def accept_samples(name: str, value: Any, least: int = 1) -> int:
+    """Check a number of samples, draws or steps, for each of which numbers are kept during the call."""
+    count = accept_count(name, value, least)
+    if count > SAMPLES:
+        why = "memory for each is needed before the first pass"
+        raise invalid_value(name, shown(count), why, f"an int from {least} to {SAMPLES}")
+    return count
 
 
 def accept_optional_count(name: str, value: Any) -> int | None:

@@ -16,7 +16,7 @@ from pellucid._core import report
 from pellucid._core.checks import is_number
 from pellucid._core.combine import times_difference, total
 from pellucid._core.differentiation import Differentiation, plain_gradients
-from pellucid._core.door import accept_count
+from pellucid._core.door import accept_samples
 from pellucid._core.gradient import Evaluator, evaluating
 from pellucid._core.path import Line
 from pellucid._core.progress import Progress, progress
@@ -45,7 +45,7 @@ class Steps:
 def accept_steps(n_steps: int | Literal["auto"], method: str, tolerance: float) -> Steps:
     """Check the arguments of a quadrature."""
     if not isinstance(n_steps, str) or n_steps != "auto":
-        quadrature(method, accept_count("n_steps", n_steps))
+        quadrature(method, accept_samples("n_steps", n_steps))
     elif method != "gausslegendre":
         raise invalid_value("method", repr(method), "n_steps='auto' chooses a nested rule itself", "no method")
     elif not is_number(tolerance) or not 0 < tolerance < 1:

@@ -50,7 +50,14 @@ FEW = 500
 """Nodes up to which numpy's cubic time is short; beyond them scipy is quicker and closer."""
 
 
+MOST = 20_000
+"""Gauss-Legendre nodes at most: to find them takes time that grows with the square of their number."""
+
+
 def _gauss_legendre(n: int) -> tuple[Tensor, Tensor]:
+    if n > MOST:
+        why = f"Gauss-Legendre nodes are found for {MOST} points at most"
+        raise invalid_value("n_steps", str(n), why, "method='riemann_middle', or fewer steps")
     nodes, weights = _roots(n)
     weights = weights / weights.sum()
     return torch.from_numpy((nodes + 1) / 2), torch.from_numpy(weights)

@@ -12,10 +12,10 @@ from pellucid._core import report
 from pellucid._core.combine import times_difference, total
 from pellucid._core.door import (
     accept_baselines,
-    accept_count,
     accept_grad_kwargs,
     accept_optional_count,
     accept_question,
+    accept_samples,
 )
 from pellucid._core.gradient import evaluating
 from pellucid._core.integral import complete_ends, ends_of, warn_if_incomplete
@@ -90,7 +90,7 @@ class LayerConductance(LayerAttribution):
         """
         asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
         starts = accept_baselines(baselines, asked.inputs, inputs)
-        rule = quadrature(method, accept_count("n_steps", n_steps))
+        rule = quadrature(method, accept_samples("n_steps", n_steps))
         cap = accept_optional_count("internal_batch_size", internal_batch_size)
         options = accept_grad_kwargs(grad_kwargs)
         site, _ = self._at_layer(asked, attribute_to_layer_input, calls)
@@ -170,7 +170,7 @@ class InternalInfluence(LayerAttribution):
         """
         asked = accept_question(self.forward_func, inputs, target, additional_forward_args, targets)
         starts = accept_baselines(baselines, asked.inputs, inputs)
-        rule = quadrature(method, accept_count("n_steps", n_steps))
+        rule = quadrature(method, accept_samples("n_steps", n_steps))
         cap = accept_optional_count("internal_batch_size", internal_batch_size)
         examples = asked.site.examples
         at_layer = AtLayer(self._wanted(attribute_to_layer_input, calls), examples, accept_grad_kwargs(grad_kwargs))
@@ -250,7 +250,7 @@ class NeuronConductance(NeuronAttribution):
         function, _ = self._neurons(neuron_selector, neurons, attribute_to_neuron_input)
         asked = accept_question(self.forward_func, inputs, target, additional_forward_args)
         starts = accept_baselines(baselines, asked.inputs, inputs)
-        rule = quadrature(method, accept_count("n_steps", n_steps))
+        rule = quadrature(method, accept_samples("n_steps", n_steps))
         cap = accept_optional_count("internal_batch_size", internal_batch_size)
         through = ThroughNeuron(function.place, function.neurons, accept_grad_kwargs(grad_kwargs))
         sums = [WeightedSum(asked.inputs) for _ in function.neurons]

@@ -8,7 +8,7 @@ import torch
 from torch.futures import Future
 
 from pellucid._core import report
-from pellucid._core.door import accept_count, accept_question
+from pellucid._core.door import accept_question, accept_samples
 from pellucid._core.game import Game
 from pellucid._core.permuting import PermutationLoss, PermuteFunction
 from pellucid._core.random import draw_seeds, generator_of
@@ -192,7 +192,7 @@ class LayerFeaturePermutation(LayerAttribution):
 
 
 def _loss(setup: GameSetup, n_repeats: int, seed: int, perm_func: PermuteFunction | None) -> PermutationLoss:
-    repeats = accept_count("n_repeats", n_repeats)
+    repeats = accept_samples("n_repeats", n_repeats)
     inputs = setup.question.inputs
     if len(inputs[0]) < 2 and perm_func is None:
         raise invalid_value(

@@ -13,11 +13,11 @@ from pellucid._core import report
 from pellucid._core.carrying import Carrier
 from pellucid._core.differentiation import Differentiation, PlainGradients, plain_gradients
 from pellucid._core.door import (
-    accept_count,
     accept_distribution,
     accept_grad_kwargs,
     accept_optional_count,
     accept_question,
+    accept_samples,
     accept_stdevs,
 )
 from pellucid._core.gradient import Evaluator, evaluating
@@ -103,7 +103,7 @@ class GradientShap(GradientAttribution):
         rows = accept_distribution(baselines, question.inputs, inputs)
         noise = accept_stdevs(stdevs, question.inputs)
         cap = accept_optional_count("internal_batch_size", internal_batch_size)
-        seeds = draw_seeds(accept_count("n_samples", n_samples), generator, seed)
+        seeds = draw_seeds(accept_samples("n_samples", n_samples), generator, seed)
         path = RandomLine(question.inputs, rows, noise, tuple(seeds))
         sampling = _Sampling(
             self.get_name(), path.samples, self._multiply_by_inputs, return_convergence_delta, show_progress
@@ -187,7 +187,7 @@ class LayerGradientShap(LayerAttribution):
         noise = accept_stdevs(stdevs, asked.inputs)
         cap = accept_optional_count("internal_batch_size", internal_batch_size)
         options = accept_grad_kwargs(grad_kwargs)
-        seeds = draw_seeds(accept_count("n_samples", n_samples), generator, seed)
+        seeds = draw_seeds(accept_samples("n_samples", n_samples), generator, seed)
         site, question = self._at_layer(asked, attribute_to_layer_input, calls, replay=True)
         line = RandomLine(asked.inputs, rows, noise, tuple(seeds))
 

@@ -16,10 +16,10 @@ from pellucid._core.arguments import repeat_keyword
 from pellucid._core.batching import rows_per_call
 from pellucid._core.checks import accept_choice
 from pellucid._core.door import (
-    accept_count,
     accept_distribution,
     accept_optional_count,
     accept_question,
+    accept_samples,
     accept_stdevs,
 )
 from pellucid._core.expansion import SHAPE_ERRORS
@@ -129,7 +129,7 @@ class NoiseTunnel(Attribution):
         arguments = kwargs.get("additional_forward_args")
         question = accept_question(self.forward_func, inputs, kwargs.get("target"), arguments)
         noise = accept_stdevs(stdevs, question.inputs)
-        count = accept_count("nt_samples", nt_samples)
+        count = accept_samples("nt_samples", nt_samples)
         cap = accept_optional_count("nt_samples_batch_size", nt_samples_batch_size)
         rows = accept_distribution(kwargs["baselines"], question.inputs, inputs) if draw_baseline_from_distrib else None
         random = "generator" in known

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core import report
-from pellucid._core.door import accept_count, accept_question
+from pellucid._core.door import accept_count, accept_question, accept_samples
 from pellucid._core.model import with_gradients
 from pellucid._core.random import draw_seeds, generator_of
 from pellucid.docstrings import documented
@@ -76,7 +76,7 @@ def faithfulness_correlation(
         accept_count("subset_size", subset_size)
         _check_size("subset_size", subset_size, counts)
         sizes = torch.full_like(counts, subset_size)
-    seeds = draw_seeds(accept_count("n_samples", n_samples, 2), generator, seed)
+    seeds = draw_seeds(accept_samples("n_samples", n_samples, 2), generator, seed)
     subsets = _Subsets(asked, sizes[:, None], [seeds])
     found = subsets.correlations(("Faithfulness correlation", show_progress))[:, 0]
     _note_undefined(found)
@@ -133,7 +133,7 @@ def sensitivity_n(
     question = accept_question(model, inputs, target, additional_forward_args)
     asked = accept(question, attributions, baselines, feature_mask, max_examples_per_batch)
     wanted = _sizes(sizes, asked.features.counts)
-    count = accept_count("n_samples", n_samples, 2)
+    count = accept_samples("n_samples", n_samples, 2)
     seeds = draw_seeds(count * wanted.shape[1], generator, seed)
     subsets = _Subsets(asked, wanted, [seeds[i : i + count] for i in range(0, len(seeds), count)])
     found = subsets.correlations(("Sensitivity-n", show_progress))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core.checks import accept_function
-from pellucid._core.door import accept_baselines, accept_count, accept_optional_count, accept_question
+from pellucid._core.door import accept_baselines, accept_optional_count, accept_question, accept_samples
 from pellucid._core.model import with_gradients
 from pellucid._core.progress import progress
 from pellucid._core.random import generator_of
@@ -85,7 +85,7 @@ def infidelity(
     if baselines is not None:
         accept_baselines(baselines, question.inputs, inputs)
     accept_function("perturb_func", perturb_func)
-    samples = accept_count("n_perturb_samples", n_perturb_samples)
+    samples = accept_samples("n_perturb_samples", n_perturb_samples)
     scoring = Scoring(question, accept_optional_count("max_examples_per_batch", max_examples_per_batch))
     told, outputs = [], []
     with progress(show_progress, "Infidelity", samples * scoring.examples) as bar:

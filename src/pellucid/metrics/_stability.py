@@ -14,7 +14,7 @@ from pellucid._core import report
 from pellucid._core.arguments import repeat_keyword
 from pellucid._core.batching import rows_per_call
 from pellucid._core.checks import accept_function, is_finite, is_number
-from pellucid._core.door import accept_count, accept_inputs, accept_optional_count
+from pellucid._core.door import accept_inputs, accept_optional_count, accept_samples
 from pellucid._core.expansion import SHAPE_ERRORS, agree
 from pellucid._core.model import with_gradients
 from pellucid._core.progress import progress
@@ -118,7 +118,7 @@ def sensitivity_max(
     """
     order = _order(norm_ord)
     copies = _Copies(explanation_func, inputs, kwargs)
-    drawing = (accept_count("n_perturb_samples", n_perturb_samples), generator, seed)
+    drawing = (accept_samples("n_perturb_samples", n_perturb_samples), generator, seed)
     cap = accept_optional_count("max_examples_per_batch", max_examples_per_batch)
     draws = _draws(accept_function("perturb_func", perturb_func), perturb_radius, copies, drawing)
     copies.explain_inputs()
@@ -172,7 +172,7 @@ def local_lipschitz(
         Alvarez-Melis and Jaakkola (2018), On the Robustness of Interpretability Methods, arXiv:1806.08049.
     """
     copies = _Copies(explanation_func, inputs, kwargs)
-    drawing = (accept_count("n_perturb_samples", n_perturb_samples), generator, seed)
+    drawing = (accept_samples("n_perturb_samples", n_perturb_samples), generator, seed)
     cap = accept_optional_count("max_examples_per_batch", max_examples_per_batch)
     draws = _draws(default_perturb_func, perturb_radius, copies, drawing)
     copies.explain_inputs()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from pellucid._core.checks import accept_choice
-from pellucid._core.door import accept_count
+from pellucid._core.door import accept_count, accept_samples
 from pellucid._core.random import draw_seeds
 from pellucid.docstrings import documented
 from pellucid.robust._ascent import searches
@@ -92,7 +92,7 @@ class APGD(ClassifierAttack):
             InvalidValueError: for arguments that do not fit together, or a model that mixes examples.
         """
         reach = accept_size("radius", radius)
-        steps, starts = accept_count("n_iter", n_iter), accept_count("n_restarts", n_restarts)
+        steps, starts = accept_count("n_iter", n_iter), accept_samples("n_restarts", n_restarts)
         aims = accept_count("n_classes", n_classes)
         seeds = draw_seeds(starts, generator, seed)
         with self._posing(inputs, target, additional_forward_args, norm, mask) as problem:

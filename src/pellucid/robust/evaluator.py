@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core import report
-from pellucid._core.door import accept_count, accept_forward
+from pellucid._core.door import accept_count, accept_forward, accept_samples
 from pellucid._core.progress import progress
 from pellucid._core.random import draw_seeds, generator_of
 from pellucid.docstrings import documented
@@ -188,7 +188,7 @@ class RobustnessEvaluator:
         settings = _Settings(
             accept_size("radius", radius),
             accept_count("n_iter", n_iter),
-            accept_count("n_restarts", n_restarts),
+            accept_samples("n_restarts", n_restarts),
             accept_count("n_queries", n_queries),
             accept_count("n_classes", n_classes),
         )

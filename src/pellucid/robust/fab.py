@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pellucid._core import report
-from pellucid._core.door import accept_count
+from pellucid._core.door import accept_count, accept_samples
 from pellucid._core.random import draw_seeds
 from pellucid.docstrings import documented
 from pellucid.errors import AttackWarning
@@ -128,7 +128,7 @@ class FAB(ClassifierAttack):
             InvalidTypeError: for arguments of a wrong type.
             InvalidValueError: for arguments that do not fit together, or a model that mixes examples.
         """
-        steps, runs = accept_count("n_iter", n_iter), accept_count("n_restarts", n_restarts)
+        steps, runs = accept_count("n_iter", n_iter), accept_samples("n_restarts", n_restarts)
         aims = accept_count("n_classes", n_classes)
         seeds = draw_seeds(runs - 1, generator, seed) if runs > 1 else []
         with self._posing(inputs, target, additional_forward_args, norm, mask) as problem:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid._core.door import accept_count, accept_forward
+from pellucid._core.door import accept_count, accept_forward, accept_samples
 from pellucid._core.progress import progress
 from pellucid._core.random import draw_seeds, generator_of
 from pellucid._core.structure import like
@@ -108,7 +108,7 @@ class PGD(Perturbation):
         asked = Asked.accept(self.forward_func, inputs, additional_forward_args, bounds, mask)
         ball, reach = accept_norm(norm), accept_size("radius", radius)
         walk = _Walk(asked, ball, reach, accept_size("step_size", step_size), normalized)
-        steps, runs = accept_count("step_num", step_num), accept_count("n_restarts", n_restarts)
+        steps, runs = accept_count("step_num", step_num), accept_samples("n_restarts", n_restarts)
         random = runs if random_start else runs - 1
         seeds = draw_seeds(random, generator, seed) if random else []
         starts = [None] * (runs - random) + [generator_of(s) for s in seeds]
