@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from pellucid._core.output import accept_target, output_tensor, select, select_output
+from pellucid.attr import Saliency
 from pellucid.errors import InvalidTypeError, InvalidValueError
-from tests.models import Output
+from tests.models import DOUBLE, Output, mlp
 
 OUT = torch.arange(24.0).reshape(2, 3, 4)
 FORMS = [
@@ -127,3 +128,11 @@ def test_named_outputs():
     for key in ("nothing", 5):
         with pytest.raises(InvalidValueError, match="no tensor there"):
             select_output(lambda: output, key)()
+
+
+def test_targets_made_in_inference_mode_take_part_in_gradients(generator):
+    x = torch.randn(3, 4, dtype=DOUBLE, generator=generator)
+    with torch.inference_mode():
+        target = torch.tensor([0, 2, 1])
+    found = Saliency(mlp(4)).attribute(x, target=target)
+    assert torch.equal(found, Saliency(mlp(4)).attribute(x, target=[0, 2, 1]))

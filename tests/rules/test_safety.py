@@ -151,6 +151,10 @@ def zero_at_largest(x):
     return h
 
 
+def positive(x):
+    return x.sum(1, keepdim=True) > 0
+
+
 def maxima_by_sign(x):
     return torch.zeros(1, 2).scatter_reduce(1, (x > 0.3).long(), x.exp(), "amax")
 
@@ -160,6 +164,8 @@ def maxima_by_sign(x):
     [
         (zero_at_largest, "__setitem__"),
         (maxima_by_sign, "scatter_reduce"),
+        (lambda x: torch.maximum(x, positive(x).to(x)), "maximum"),
+        (lambda x: torch.logaddexp(x, positive(x).to(x)), "logaddexp"),
         (lambda x: x[:, :1] * float(x.sum()), "__float__"),
         (lambda x: x + torch.from_numpy(x.detach().numpy()), "numpy"),
         (lambda x: x.exp()[:, x.argmax(1)[0]].unsqueeze(1), "__getitem__"),
