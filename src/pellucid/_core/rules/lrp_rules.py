@@ -56,7 +56,7 @@ class PropagationRule(ABC):
 def shrunk(gradient: Tensor, y: Tensor, epsilon: float) -> Tensor:
     """Return g y / (y + epsilon sign(y)), which is g |y| / (|y| + epsilon), in single precision at least."""
     size = at_least_single(y).abs()
-    return gradient * (size / (size + epsilon)).to(gradient.dtype)
+    return gradient * (size / (size + float(epsilon))).to(gradient.dtype)
 
 
 @dataclass(frozen=True)
