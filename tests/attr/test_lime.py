@@ -457,3 +457,19 @@ def test_values_that_are_not_finite_take_no_part_in_distances(hidden):
     mask = torch.tensor([[0, 1, 2, 2]])
     found = Lime(model, EVERY).attribute(x, base, feature_mask=mask)[:, :3]
     assert torch.allclose(found, Lime(model, EVERY).attribute(x[:, :3], base[:, :3]), atol=1e-12)
+
+
+def test_weights_with_a_graph_are_numbers_as_any_other(generator):
+    x = torch.randn(1, 6, dtype=DOUBLE, generator=generator)
+    width = torch.tensor(0.7, dtype=DOUBLE, requires_grad=True)
+
+    def learned(original, other, representation, **_):
+        return torch.exp(-(original - other).square().sum() / width)
+
+    def fixed(*args, **kwargs):
+        return learned(*args, **kwargs).detach()
+
+    found, expected = (
+        Lime(mlp(6), similarity_func=f).attribute(x, target=0, n_samples=40, seed=1) for f in (learned, fixed)
+    )
+    assert torch.equal(found, expected)

@@ -240,7 +240,8 @@ def weight_from(
     """Call a similarity function of the user's, which gives one number."""
     weight = similarity(original, other, representation, **keywords)
     if isinstance(weight, Tensor):
-        one = weight.numel() == 1 and not accept_dense("the weight of similarity_func", weight).is_complex()
+        weight = accept_dense("the weight of similarity_func", weight.detach())
+        one = weight.numel() == 1 and not weight.is_complex()
     else:
         one = isinstance(weight, numbers.Real)
     if not one:
