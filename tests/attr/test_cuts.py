@@ -95,6 +95,16 @@ def test_what_was_computed_in_inference_mode_has_no_gradient(probe, x):
         NeuronConductance(inferring, net[1]).attribute(x, (0,), target=0)
 
 
+def test_a_model_that_takes_no_other_values_at_a_layer_without_influence_is_left_alone(probe, x):
+    def refusing(v):
+        if not torch.equal(probe.aside(v), nn.functional.linear(v, probe.aside.weight, probe.aside.bias)):
+            raise ValueError("other values")
+        return open_copy(probe)(v)
+
+    found = NeuronConductance(refusing, probe.aside).attribute(x, (0,), target=1)
+    assert not found.any()
+
+
 SEEING_THROUGH = {
     "deep lift": DeepLift,
     "layer integrated gradients": lambda m: LayerIntegratedGradients(m, m.features[0]),

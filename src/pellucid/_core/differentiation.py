@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from pellucid._core.expansion import run_plain
+from pellucid._core.expansion import agree, run_plain
 from pellucid._core.output import output_tensor
 from pellucid._core.path import Points
 from pellucid.errors import UnsupportedModelError, invalid_value
@@ -107,6 +107,26 @@ class PlainGradients(ByValues):
         found = gradients_of(selected, leaves, self.grad_kwargs)
         plain = output.detach()
         return tuple([Pass(plain, gradients, used) for gradients, used in found])
+
+
+def depends(known: Values, again: Callable[[], Values], elsewhere: Callable[[], Values | None]) -> bool | None:
+    """Tell whether explained values change where something has other values; ``None`` if that is not seen.
+
+    Args:
+        known: the explained values, one tensor for each target.
+        again: evaluates them once more, to see that they do not waver.
+        elsewhere: evaluates them where something has other values; ``None`` if nothing tells of it alone.
+
+    Returns:
+        Whether they differ. It is not seen where they waver, or where the model does not take other values.
+    """
+    try:
+        same, other = again(), elsewhere()
+        if other is None or not all(map(agree, same, known)):
+            return None
+        return not all(map(agree, other, known))
+    except Exception:  # the model need not take other values
+        return None
 
 
 def unconnected(place: str) -> Exception:

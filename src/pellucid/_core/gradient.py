@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -18,6 +18,7 @@ from pellucid._core.differentiation import (
     Differentiation,
     Pass,
     Run,
+    depends,
     plain_gradients,
     unconnected,
 )
@@ -70,7 +71,7 @@ class Evaluator:
         self._measuring = False
         self._used: frozenset[int] | None = None
 
-    @cached_property
+    @functools.cached_property
     def all(self) -> Tensor:
         """Numbers of all examples."""
         return torch.arange(self.site.examples)
@@ -310,28 +311,23 @@ class Evaluator:
             return
         names = self.differentiate.names or self.site.names
         unused = [i for i in range(len(names)) if i not in self._used]
-        matter = [self._matters(i) for i in unused]
+        again = functools.cache(lambda: self._selected(self._run_plain(self.question.inputs)))
+        matter = [depends(self.scores(), again, functools.partial(self._elsewhere, i)) for i in unused]
         if len(unused) == len(names) and any(matter):
             raise unconnected(", ".join(names))
         for i, influence in zip(unused, matter, strict=True):
             category, why = _WITHOUT_GRADIENT[influence]
             report.notify(category, f"{names[i]} {why}, so its attributions are zero.")
 
-    def _matters(self, number: int) -> bool | None:
-        """Tell whether explained values change with one of what is differentiated by; ``None`` if that is not seen."""
+    def _elsewhere(self, number: int) -> tuple[Tensor, ...] | None:
+        """Explained values where one of what is differentiated by has other values, if they tell of it alone."""
 
         def run(*lent: Tensor) -> Any:
             report.count(self.site.examples)
             return self.site.run_whole(lent)
 
-        try:
-            again = self._run_plain(self.question.inputs)
-            other = self.differentiate.elsewhere(run, self.question.inputs, number)
-        except Exception:  # the model need not take other values
-            return None
-        if other is None or not agree(again, self.outputs()):
-            return None
-        return not all(map(agree, self._selected(other), self.scores()))
+        output = self.differentiate.elsewhere(run, self.question.inputs, number)
+        return None if output is None else self._selected(output)
 
 
 @contextmanager
@@ -395,8 +391,7 @@ def gradients_at_point(
     Returns:
         The gradients, target by target.
     """
-    with borrowed(question.site.forward, question.inputs[0].device), progress(False, "", None) as bar:
-        evaluator = Evaluator(question, None, differentiate)
+    with evaluating(question, None, differentiate) as evaluator, progress(False, "", None) as bar:
         found = evaluator.gradients_at_values()
         if found is None:
             sums = [WeightedSum(question.inputs) if summing is None else summing() for _ in question.targets]
@@ -404,7 +399,6 @@ def gradients_at_point(
             found = [each.sums for each in sums]
         else:
             bar.update(question.site.examples)
-        evaluator.finish()
     return found
 
 

@@ -17,8 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid._core.differentiation import Choose, Pass, Run, Values, check_all_used, gradients_of, shaken, unconnected
-from pellucid._core.expansion import NotExpandableError, agree, run_plain
+from pellucid._core.differentiation import (
+    Choose,
+    Pass,
+    Run,
+    Values,
+    check_all_used,
+    depends,
+    gradients_of,
+    shaken,
+    unconnected,
+)
+from pellucid._core.expansion import NotExpandableError, run_plain
 from pellucid._core.gradient import gradients_at_point
 from pellucid._core.layout import Called, Caught, Wanted
 from pellucid._core.neuron import Neuron, neuron_values
@@ -232,7 +242,7 @@ class ThroughNeuron:
         leaves = tuple(cut.kept())
         by_leaf, used = gradients_of([choose(output) for choose in chooses], leaves, self.grad_kwargs)[0]
         if not used:
-            self._refuse_cut(run, points.values, chooses[0])
+            self._refuse_cut(run, points.values, chooses[0], output)
         arriving = _replaced(cut, leaves, by_leaf)
         through = [_conducted(neuron, calls, values, arriving, len(inputs[0])) for neuron in self.neurons]
         found = gradients_of(through, inputs, self.grad_kwargs)
@@ -243,10 +253,13 @@ class ThroughNeuron:
         del run, values, number
         return None
 
-    def _refuse_cut(self, run: Run, values: Values, choose: Choose) -> None:
+    def _refuse_cut(self, run: Run, values: Values, choose: Choose, output: Tensor) -> None:
         """Refuse a layer that the output depends on, and has no gradient by."""
-        first, again = (run_plain(lambda lent: choose(output_tensor(run(*lent))), values) for _ in range(2))
-        if agree(first, again) and not agree(choose(_shaken_at(self.place, run, values)), again):
+
+        def again() -> Values:
+            return (run_plain(lambda lent: choose(output_tensor(run(*lent))), values),)
+
+        if depends((choose(output),), again, lambda: (choose(_shaken_at(self.place, run, values)),)):
             raise unconnected(self.place.names[0])
 
 
