@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -138,7 +138,7 @@ def documented(**own: str) -> Callable[[Function], Function]:
             for name, shared in SECTIONS.items():
                 text = text.replace(f"{{{name}}}", shared)
             function.__doc__ = text
-        return _holding_flags(function)
+        return holding(function)
 
     return decorate
 
@@ -151,18 +151,34 @@ def accept_flag(name: str, value: Any) -> None:
         raise invalid_type(name, f"a {type(value).__name__}", "it is a yes or no", "True or False")
 
 
-def _holding_flags(function: Function) -> Function:
-    """Refuse anything but truth values for the arguments of type ``bool``: a word or a tensor is no answer."""
+_FLAGS: dict[Any, Callable[[str, Any], Any]] = {"bool": accept_flag, bool: accept_flag}
+
+
+def holding(function: Function, accepted: Mapping[Any, Callable[[str, Any], Any]] = _FLAGS) -> Function:
+    """Hold callers to what a signature names, before the function begins.
+
+    Args:
+        function: any function.
+        accepted: by annotation, what is called with name and value of an argument, and refuses what does not fit; by
+            default truth values are checked, for which a word or a tensor is no answer.
+
+    Returns:
+        The function, which refuses other things in their places.
+    """
     parameters = inspect.signature(function).parameters.values()
-    flags = [(place, p.name) for place, p in enumerate(parameters) if p.annotation in {"bool", bool}]
+    watched = [
+        (i, p.name, p.default, accepted[p.annotation]) for i, p in enumerate(parameters) if p.annotation in accepted
+    ]
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        for place, name in flags:
-            accept_flag(name, args[place] if place < len(args) else kwargs.get(name, False))
+        for place, name, default, accept in watched:
+            value = args[place] if place < len(args) else kwargs.get(name, default)
+            if value is not inspect.Parameter.empty:
+                accept(name, value)
         return function(*args, **kwargs)
 
-    return call if flags else function  # type: ignore[return-value]  # wraps() keeps the signature, unseen by mypy
+    return call if watched else function  # type: ignore[return-value]  # wraps() keeps the signature, unseen by mypy
 
 
 def _entry(name: str, own: dict[str, str]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from pellucid._core.checks import accept_text
-from pellucid.docstrings import accept_flag
+from pellucid.docstrings import accept_flag, holding
 from pellucid.errors import invalid_type, invalid_value
 from pellucid.visualization.arrays import (
     ArrayLike,
@@ -60,26 +58,6 @@ class Sources:
     picture: FloatArray | None
 
 
-def held(function: Function) -> Function:
-    """Hold callers to the truth values, titles and axes that a signature names, before anything is drawn.
-
-    Returns:
-        The function, which refuses other things in their places.
-    """
-    parameters = inspect.signature(function).parameters.values()
-    watched = [(i, p.name, p.default, HELD[p.annotation]) for i, p in enumerate(parameters) if p.annotation in HELD]
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        for place, name, default, accept in watched:
-            value = args[place] if place < len(args) else kwargs.get(name, default)
-            if value is not inspect.Parameter.empty:
-                accept(name, value)
-        return function(*args, **kwargs)
-
-    return call  # type: ignore[return-value]  # wraps() keeps the signature, unseen by mypy
-
-
 def accept_optional_text(name: str, value: Any) -> None:
     """Check a text that may be left out."""
     if value is not None:
@@ -92,6 +70,11 @@ HELD: dict[str, Callable[[str, Any], Any]] = {
     "Axes": lambda _, value: figure_of(value),
 }
 """What is accepted in the place of a parameter, by its annotation."""
+
+
+def held(function: Function) -> Function:
+    """Hold callers to the truth values, titles and axes that a signature names, before anything is drawn."""
+    return holding(function, HELD)
 
 
 def check_options(options: Options) -> None:
