@@ -11,21 +11,12 @@ from matplotlib.figure import Figure
 
 from pellucid import visualization as v
 from tests.fuzz.asking import MORE, answer, fuzzed, odd_values, refused
+from tests.visualization.drawings import RECORD
 
 MAP = np.sin(np.arange(16.0)).reshape(4, 4)
 PHOTO = np.abs(np.sin(np.arange(48.0))).reshape(4, 4, 3)
 NAMES = ["a", "b", "c", "d"]
 NEW = {"fig_size": (2, 2), "use_pyplot": False}
-RECORD = {
-    "word_attributions": [0.1, -0.2],
-    "pred_prob": 0.5,
-    "pred_class": 1,
-    "true_class": 0,
-    "attr_class": 1,
-    "attr_score": 0.3,
-    "raw_input_ids": ["a", "b"],
-    "convergence_score": 0.1,
-}
 PLOTS = {
     v.draw_attribution: {"attr": MAP, "image": PHOTO, "segments": np.arange(16).reshape(4, 4) // 4},
     v.draw_bars: {"values": [1.0, -2.0], "names": ["a", "b"]},

@@ -27,6 +27,18 @@ SERIES_ATTR = np.stack([np.exp(-3 * (TIME - 2) ** 2), -0.6 * np.exp(-3 * (TIME -
 TOKENS = ["[CLS]", "un", "##believ", "##able", ",", "this", "film", "is", "not", "bad", ".", "[SEP]"]
 TOKEN_ATTR = np.array([0.02, -0.3, -0.2, -0.4, 0.0, 0.05, 0.1, 0.01, -0.5, 0.9, 0.0, -0.01])
 
+RECORD = {
+    "word_attributions": [0.1, -0.2],
+    "pred_prob": 0.5,
+    "pred_class": 1,
+    "true_class": 0,
+    "attr_class": 1,
+    "attr_score": 0.3,
+    "raw_input_ids": ["a", "b"],
+    "convergence_score": 0.1,
+}
+"""Fields of a record of `visualize_text`."""
+
 NAMES = ["age", "dose", "weight", "height", "pulse", "pressure"]
 RISKS = np.array([0.42, -0.31, 0.2, -0.12, 0.05, 0.01])
 MANY = np.stack([np.sin(np.arange(60.0) * (k + 1)) * (6 - k) / 6 for k in range(6)], axis=1)

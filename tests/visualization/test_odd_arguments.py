@@ -7,21 +7,12 @@ from matplotlib.figure import Figure
 
 from pellucid import visualization as v
 from pellucid.errors import InvalidTypeError, InvalidValueError
+from tests.visualization.drawings import RECORD
 
 MAP = np.sin(np.arange(16.0)).reshape(4, 4)
 MASK = MAP > 0
 META = torch.zeros(4, 4, device="meta")
 HUGE = 10**400
-RECORD = {
-    "word_attributions": [0.1, -0.2],
-    "pred_prob": 0.5,
-    "pred_class": 1,
-    "true_class": 0,
-    "attr_class": 1,
-    "attr_score": 0.3,
-    "raw_input_ids": ["a", "b"],
-    "convergence_score": 0.1,
-}
 CALLS = {
     v.draw_attribution: {"attr": MAP},
     v.draw_bars: {"values": [1.0, -2.0], "names": ["a", "b"]},
